@@ -15,6 +15,16 @@ from atelier.base.errors import BadRequest
 T = typing.TypeVar("T")
 
 
+class Unset:
+    """Stands for a value that was not given, where None is a value."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = Unset()
+
+
 @dataclass(frozen=True)
 class Param:
     """What `param()` was told.
@@ -35,7 +45,7 @@ class Param:
     infotext: str = ""
     a1111: str = ""
     api: str = ""
-    api_default: Any = MISSING
+    api_default: Any = UNSET
     elem: str = ""
     widget: str = ""
     restart: bool = False
