@@ -1,0 +1,42 @@
+"""Services: what a run is handed instead of globals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from atelier.base.files import HashCache
+from atelier.base.paths import Paths
+from atelier.base.registry import Registry
+from atelier.imaging.blobs import BlobStore
+from atelier.pipeline.hooks import NoHooks, Relay
+from atelier.prompts.styles import StyleBook
+
+if TYPE_CHECKING:
+    from atelier.checkpoints.library import Library
+    from atelier.checkpoints.shelf import Shelf
+    from atelier.pipeline.encode import EncodingCache
+    from atelier.pipeline.state import Picture, Run
+    from atelier.sampling.catalogue import Sampler, Schedule
+    from atelier.tools.upscale import Upscaler
+
+
+@dataclass
+class Services:
+    """Made once by the engine. `picture_saved` is told of each picture on disk, for the index."""
+
+    paths: Paths
+    shelf: Shelf
+    library: Library
+    blobs: BlobStore
+    hashes: HashCache
+    styles: StyleBook
+    samplers: Registry[Sampler]
+    schedules: Registry[Schedule]
+    upscalers: Registry[Upscaler]
+    encodings: EncodingCache
+    version: str
+    hooks: Relay = field(default_factory=NoHooks)
+    picture_saved: Callable[[Run, Picture], Any] = lambda run, picture: None
+    watched: Callable[[str], bool] = lambda job: True
