@@ -1,0 +1,163 @@
+"""The CLIP text encoder: texts -> vectors, with emphasis, clip skip and textual inversions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import CLIPTokenizer
+
+from atelier.base.errors import BadRequest
+from atelier.families.family import EMPHASIS_MODES, EncodeOptions
+from atelier.families.ldm_config import ASSETS
+from atelier.families.model import Model, place_of
+from atelier.prompts.chunks import Chunk, ChunkedPrompt, EmbeddingIndex, Marks, chunk_prompt, empty_chunk, pad_chunks
+from atelier.prompts.emphasis import Span, parse_emphasis
+from atelier.sampling.conditioning import TextEncoding
+
+MARKS = Marks(comma=267, bos=49406, eos=49407, pad=49407)
+#: rows that go through the encoder at once: a prompt of any length needs bounded memory
+ROWS = 64
+
+
+def load_tokenizer() -> CLIPTokenizer:
+    """The tokenizer of CLIP from the bundled vocabulary; nothing is downloaded."""
+    folder = ASSETS / "clip"
+    return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, model_max_length=77)
+
+
+def tokenize_with(tokenizer: CLIPTokenizer) -> Callable[[str], list[int]]:
+    """Text -> token ids, without BOS and EOS and without a limit."""
+    # The wrapper of the tokenizer warns about texts longer than 77 tokens, which are cut into chunks here anyway.
+    backend = tokenizer.backend_tokenizer
+    return lambda text: backend.encode(text, add_special_tokens=False).ids
+
+
+def encode_texts(model: Model, texts: Sequence[str], options: EncodeOptions) -> list[TextEncoding]:
+    """One encoding per text, all of the same length: shorter texts get empty chunks. Vectors are float32.
+
+    The texts of one schedule must come together: with emphasis "Original" the mean that is kept is taken over all of
+    them, chunk by chunk. Raises `BadRequest` for an unknown emphasis mode or an embedding that does not fit.
+    """
+    if options.emphasis not in EMPHASIS_MODES:
+        raise BadRequest("emphasis", f"there is no mode {options.emphasis!r}.", remedy=f"Use one of {EMPHASIS_MODES}.")
+    if not texts:
+        return []
+    prompts = chunk_texts(model, texts, options)
+    encoder = _Encoder(model.text_encoder, options.clip_skip, options.embeddings)
+    columns = []
+    for index in range(len(prompts[0].chunks)):
+        chunks = [prompt.chunks[index] for prompt in prompts]
+        hidden = encoder.encode(chunks)  # [texts, 77, C]
+        columns.append(weighted(hidden, chunks, options.emphasis))
+    vectors = torch.cat(columns, dim=1)  # [texts, chunks * 77, C]
+    return [TextEncoding(vectors=row, pooled=None) for row in vectors]
+
+
+def chunk_texts(model: Model, texts: Sequence[str], options: EncodeOptions) -> list[ChunkedPrompt]:
+    """The chunks of each text, padded to the same number."""
+    tokenize = tokenize_with(model.tokenizer)
+    index = EmbeddingIndex(((name, value.shape[0]) for name, value in options.embeddings.items()), tokenize)
+    prompts = []
+    for text in texts:
+        spans = [Span(text, 1.0)] if options.emphasis == "None" else parse_emphasis(text)
+        prompts.append(
+            chunk_prompt(
+                spans,
+                tokenize,
+                comma_token=MARKS.comma,
+                bos=MARKS.bos,
+                eos=MARKS.eos,
+                pad=MARKS.pad,
+                comma_backtrack=options.comma_backtrack,
+                embeddings=index,
+            )
+        )
+    longest = max(len(prompt.chunks) for prompt in prompts)
+    empty = empty_chunk(MARKS.bos, MARKS.eos, MARKS.pad)
+    return [pad_chunks(prompt, longest, empty) for prompt in prompts]
+
+
+def weighted(hidden: torch.Tensor, chunks: Sequence[Chunk], mode: str) -> torch.Tensor:  # [N, 77, C] -> same
+    """Emphasis on one chunk of every text. "Original" keeps the mean over the whole tensor, as A1111 does."""
+    if mode not in ("Original", "No norm"):
+        return hidden
+    factors = torch.tensor([chunk.multipliers for chunk in chunks], dtype=hidden.dtype, device=hidden.device)
+    if bool((factors == 1).all()):
+        return hidden
+    changed = hidden * factors[:, :, None]
+    if mode == "No norm":
+        return changed
+    mean = changed.mean()
+    # All weights 0 leave nothing whose mean could be restored.
+    return changed if mean == 0 else changed * (hidden.mean() / mean)
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """Rows of 77 tokens -> hidden states; equal rows are computed once."""
+
+    module: nn.Module
+    clip_skip: int
+    embeddings: Mapping[str, torch.Tensor]
+
+    def encode(self, chunks: Sequence[Chunk]) -> torch.Tensor:  # [len(chunks), 77, C], float32
+        keys = [(chunk.tokens, chunk.fixes) for chunk in chunks]
+        order = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+        distinct = [chunks[keys.index(key)] for key in order]
+        rows = [self._rows(distinct[start : start + ROWS]) for start in range(0, len(distinct), ROWS)]
+        found = torch.cat(rows)
+        return found[[order[key] for key in keys]]
+
+    def _rows(self, chunks: Sequence[Chunk]) -> torch.Tensor:
+        device, _ = place_of(self.module)
+        ids = torch.tensor([chunk.tokens for chunk in chunks], dtype=torch.long, device=device)
+        with torch.inference_mode(), self._embedded(chunks):
+            output = self.module(input_ids=ids, output_hidden_states=True)
+            if self.clip_skip <= 1:
+                return output.last_hidden_state.float()
+            states = output.hidden_states
+            hidden = states[-min(self.clip_skip, len(states))]
+            return core_of(self.module).final_layer_norm(hidden).float()
+
+    @contextmanager
+    def _embedded(self, chunks: Sequence[Chunk]) -> Iterator[None]:
+        """While inside, the token embedding puts textual inversions in the places that the chunks name."""
+        if not any(chunk.fixes for chunk in chunks):
+            yield
+            return
+
+        def inject(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+            output = output.clone()
+            for row, chunk in enumerate(chunks):
+                for fix in chunk.fixes:
+                    vectors = self.embeddings[fix.name].to(output)  # [v, C]
+                    if vectors.shape[-1] != output.shape[-1]:
+                        raise BadRequest(
+                            "prompt.positive",
+                            f"the embedding {fix.name!r} was made for another family of models.",
+                            remedy="Take its name out of the prompt, or choose a model that it fits.",
+                            embedding=fix.name,
+                        )
+                    # One further for BOS.
+                    output[row, fix.offset + 1 : fix.offset + 1 + fix.vectors] = vectors
+            return output
+
+        handle = core_of(self.module).embeddings.token_embedding.register_forward_hook(inject)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+def core_of(module: nn.Module) -> nn.Module:
+    """The part of a CLIPTextModel that holds embeddings and layers: itself, or `text_model` in older transformers."""
+    return getattr(module, "text_model", module)
+
+
+def embedding_width(module: nn.Module) -> int:
+    """C of the token embeddings, which a textual inversion must have."""
+    return core_of(module).embeddings.token_embedding.weight.shape[1]

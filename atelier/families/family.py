@@ -1,0 +1,115 @@
+"""Family: what one kind of model must say about itself: data and a few functions, no inheritance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from atelier.families.latent import LatentSpace
+from atelier.families.model import Model
+from atelier.sampling.conditioning import TextEncoding
+from atelier.sampling.prediction import Prediction
+from atelier.sampling.step import ModelInputs
+
+EMPHASIS_MODES = ("Original", "No norm", "Ignore", "None")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about a file before a weight is read.
+
+    `shapes` by tensor name; `metadata` as trainers left it; `config` is the file's own `.yaml`, parsed, or None.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    config: Mapping[str, Any] | None = None
+
+    def any_key(self, start: str = "", part: str = "") -> str | None:
+        return next((k for k in self.shapes if k.startswith(start) and part in k), None)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The file is of this family. `variant` is a word for people: "", "inpainting"."""
+
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class NoMatch:
+    """Why not. `missing` are decisive keys that were not found; `score` counts those that were, to name the closest."""
+
+    reason: str
+    missing: tuple[str, ...] = ()
+    score: int = 0
+    #: the file is of this family but in a form that cannot be used
+    near: bool = False
+
+
+@dataclass(frozen=True)
+class Component:
+    """One network of a model and where its weights are in the file.
+
+    `build` makes the module, called where the meta device is the default. `names` maps the module's tensor names to
+    the file's, without prefix. The first of `prefixes` under which the file has tensors is used.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    names: Callable[[Iterable[str]], dict[str, str]]
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """Everything needed to make a model of a file, except the weights."""
+
+    components: Mapping[str, Component]
+    prediction: Prediction
+    latent: LatentSpace
+    in_channels: int
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """`clip_skip` counts from 1 (the last layer). `embeddings`: name -> textual inversion vectors, [v, C]."""
+
+    clip_skip: int = 1
+    emphasis: str = "Original"
+    comma_backtrack: int = 20
+    embeddings: Mapping[str, torch.Tensor] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class NetworkKeys:
+    """How files of small networks (LoRA and kin) begin the names of this family's layers."""
+
+    denoiser: tuple[str, ...]
+    text_encoder: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    name: str
+    title: str
+    default_size: tuple[int, int]
+    default_sampler: str
+    default_guidance: float
+    latent: LatentSpace
+    #: is a file of this family? Decided by names and shapes alone.
+    match: Callable[[Evidence], Match | NoMatch]
+    blueprint: Callable[[Evidence], Blueprint]
+    #: all texts of one schedule together -> one encoding each
+    encode: Callable[[Model, Sequence[str], EncodeOptions], list[TextEncoding]]
+    #: the raw output of the network, [N, C, h, w]
+    call: Callable[[Model, ModelInputs], torch.Tensor]
+    network_keys: NetworkKeys
+    #: the components that can be trained
+    train: tuple[str, ...] = ()

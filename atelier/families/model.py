@@ -1,0 +1,45 @@
+"""Model: the parts of one loaded model, as the functions of a family see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from atelier.families.latent import LatentSpace
+from atelier.sampling.prediction import Prediction
+
+
+@dataclass
+class Model:
+    """`denoiser` is the network that samplers call; `device` is where it computes.
+
+    Components may be moved between calls, so a call asks the component where it is instead of trusting `device`.
+    """
+
+    denoiser: nn.Module
+    text_encoder: nn.Module
+    tokenizer: object
+    vae: nn.Module
+    prediction: Prediction
+    latent: LatentSpace
+    in_channels: int
+    device: torch.device
+    unet_dtype: torch.dtype
+    vae_dtype: torch.dtype
+
+    @property
+    def unet(self) -> nn.Module:
+        return self.denoiser
+
+    @property
+    def is_inpainting(self) -> bool:
+        """True when the network takes a mask and the masked picture beside the latents (9 channels)."""
+        return self.in_channels == 2 * self.latent.channels + 1
+
+
+def place_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where a component is now, and the precision it computes in."""
+    first = next(p for p in module.parameters() if p.is_floating_point())
+    return first.device, first.dtype

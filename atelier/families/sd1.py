@@ -1,0 +1,164 @@
+"""Stable Diffusion 1.x, with 4 input channels or 9 (inpainting), of the usual size or with its own configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from atelier.base.errors import BadModelFile
+from atelier.families.clip import encode_texts
+from atelier.families.family import Blueprint, Component, Evidence, Family, Match, NetworkKeys, NoMatch
+from atelier.families.latent import LatentSpace
+from atelier.families.ldm import TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX, text_names, unet_names, vae_names
+from atelier.families.ldm_config import Config, bundled, clip_config, merged, params_of, unet_config, vae_config
+from atelier.families.model import Model, place_of
+from atelier.sampling.prediction import Prediction
+from atelier.sampling.step import ModelInputs
+
+#: linear preview of the usual autoencoder's latents, measured by the InvokeAI project (Apache-2.0)
+PREVIEW = ((0.3444, 0.1385, 0.0670), (0.1247, 0.4027, 0.1494), (-0.3192, 0.2513, 0.2103), (-0.1307, -0.1874, -0.7445))
+LATENT = LatentSpace(channels=4, factor=8, scale=0.18215, preview=PREVIEW)
+
+WIDTH = 768
+FIRST = "input_blocks.0.0.weight"
+CONTEXT = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+TOKENS = "embeddings.token_embedding.weight"
+#: what other numbers of input channels mean
+OTHER_CHANNELS = {5: "a depth-to-image model", 7: "an upscaling model", 8: "an InstructPix2Pix or video model"}.get
+
+
+def match(evidence: Evidence) -> Match | NoMatch:
+    shapes = evidence.shapes
+    first = shapes.get(UNET_PREFIX + FIRST)
+    if first is None:
+        return NoMatch("it has no denoiser under the names of Stable Diffusion", (UNET_PREFIX + FIRST,))
+    context = next((s for k, s in shapes.items() if k.startswith(UNET_PREFIX) and k.endswith("attn2.to_k.weight")), None)
+    if context is None:
+        return NoMatch("its denoiser has no cross-attention", (UNET_PREFIX + CONTEXT,), 1)
+    text = any(k.startswith("cond_stage_model.transformer.") for k in shapes)
+    width = int(params_of(evidence.config)["unet_config"]["params"].get("context_dim", WIDTH)) if _own(evidence) else WIDTH
+    if context[1] != width:
+        return NoMatch(f"its denoiser reads text vectors of width {context[1]}, not {width}", (), 1 + text)
+    if not text:
+        return NoMatch("it has no text encoder", (TEXT_PREFIX + "text_model." + TOKENS,), 2, near=True)
+    if first[1] not in (4, 9):
+        what = OTHER_CHANNELS(first[1]) or f"a model with {first[1]} input channels"
+        return NoMatch(f"it is {what}, which this version cannot run", (), 3, near=True)
+    if first[0] != 320 and not _own(evidence):
+        return NoMatch(
+            "its layers are smaller or larger than usual, so it needs its configuration in a .yaml file beside it",
+            (), 3, near=True,
+        )  # fmt: skip
+    return Match("inpainting" if first[1] == 9 else "")
+
+
+def _own(evidence: Evidence) -> bool:
+    return evidence.config is not None and isinstance(params_of(evidence.config).get("unet_config"), dict)
+
+
+def blueprint(evidence: Evidence) -> Blueprint:
+    """Raises `BadModelFile` when the file's own configuration cannot be used."""
+    params = params_of(merged(bundled("sd1"), evidence.config))
+    try:
+        in_channels = evidence.shapes[UNET_PREFIX + FIRST][1]
+        scale = float(params["scale_factor"])
+        unet = unet_config(params["unet_config"]["params"], in_channels)
+        vae = vae_config(params["first_stage_config"]["params"]["ddconfig"], scale)
+        text = clip_config(params["cond_stage_config"]["params"], _vocabulary(evidence))
+        prediction = _prediction(params, evidence)
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise BadModelFile(
+            f"The configuration beside the checkpoint cannot be used: {type(error).__name__}: {error}.",
+            remedy="Use the .yaml that came with the checkpoint.",
+        ) from error
+    usual = evidence.config is None or "first_stage_config" not in params_of(evidence.config)
+    latent = LatentSpace(
+        channels=vae["latent_channels"],
+        factor=2 ** (len(vae["block_out_channels"]) - 1),
+        scale=scale,
+        preview=PREVIEW if usual else (),
+    )
+    components = {
+        "unet": Component("unet", _maker(UNet2DConditionModel, unet), _unet_names(unet), (UNET_PREFIX,)),
+        "vae": vae_component(vae),
+        "text_encoder": Component(
+            "text_encoder", lambda: CLIPTextModel(CLIPTextConfig(**text)), text_names, (TEXT_PREFIX,)
+        ),
+    }
+    return Blueprint(components, prediction, latent, in_channels, "inpainting" if in_channels == 9 else "")
+
+
+def vae_component(config: dict[str, Any]) -> Component:
+    """The autoencoder, in a checkpoint or in a file of its own (no prefix)."""
+    levels = len(config["block_out_channels"])
+    return Component("vae", _maker(AutoencoderKL, config), lambda names: vae_names(names, levels), (VAE_PREFIX, ""))
+
+
+def _maker(kind: type, config: dict[str, Any]) -> Callable[[], torch.nn.Module]:
+    return lambda: kind(**config)
+
+
+def _unet_names(config: dict[str, Any]) -> Callable[[Any], dict[str, str]]:
+    return lambda names: unet_names(names, config["layers_per_block"])
+
+
+def _vocabulary(evidence: Evidence) -> int:
+    return next(s[0] for k, s in evidence.shapes.items() if k.endswith(TOKENS))
+
+
+def _prediction(params: Config, evidence: Evidence) -> Prediction:
+    """What the network predicts: the file's configuration, else marks in the file, else noise ("eps")."""
+    stated = None if evidence.config is None else params_of(evidence.config).get("parameterization")
+    marks = evidence.metadata
+    hints = (marks.get("modelspec.prediction_type", ""), marks.get("prediction_type", ""), marks.get("ss_v_parameterization", ""))
+    if stated is not None:
+        kind = {"v": "v", "v_prediction": "v", "eps": "eps", "epsilon": "eps"}[str(stated)]
+    else:
+        kind = "v" if "v_pred" in evidence.shapes or any(h in ("v", "v_prediction", "True") for h in hints) else "eps"
+    terminal = "ztsnr" in evidence.shapes or marks.get("ss_zero_terminal_snr") == "True"
+    return Prediction.scaled_linear(
+        kind=kind,
+        linear_start=float(params["linear_start"]),
+        linear_end=float(params["linear_end"]),
+        steps=int(params["timesteps"]),
+        zero_terminal_snr=bool(params.get("zero_terminal_snr", terminal)),
+    )
+
+
+def call(model: Model, inputs: ModelInputs) -> torch.Tensor:  # [N, 4, h, w]
+    """The network's raw output, in its own precision. `concat` is put behind the latents on the channel axis."""
+    device, dtype = place_of(model.denoiser)
+    latents = inputs.latents if inputs.concat is None else torch.cat([inputs.latents, inputs.concat], dim=1)
+    extra: dict[str, Any] = {}
+    if inputs.residuals is not None:
+        down, middle = inputs.residuals
+        extra["down_block_additional_residuals"] = tuple(r.to(device, dtype) for r in down)
+        if middle is not None:
+            extra["mid_block_additional_residual"] = middle.to(device, dtype)
+    return model.denoiser(
+        latents.to(device, dtype),
+        inputs.t.to(device),
+        encoder_hidden_states=inputs.context.to(device, dtype),
+        return_dict=False,
+        **extra,
+    )[0]
+
+
+SD1 = Family(
+    name="sd1",
+    title="Stable Diffusion 1.x",
+    default_size=(512, 512),
+    default_sampler="DPM++ 2M",
+    default_guidance=7.0,
+    latent=LATENT,
+    match=match,
+    blueprint=blueprint,
+    encode=encode_texts,
+    call=call,
+    network_keys=NetworkKeys(denoiser=("lora_unet_",), text_encoder=("lora_te_",)),
+    train=("unet", "text_encoder"),
+)
