@@ -141,12 +141,16 @@ def event_from_json(data: dict[str, Any]) -> Event:
 
 
 class Subscription:
-    """One listener's bounded queue. When full, droppable events are lost first; the others never are."""
+    """One listener's bounded queue. When full, droppable events are lost first; the others never are.
 
-    def __init__(self, bus: EventBus, job: str | None, limit: int) -> None:
+    `wake` is called on the publisher's thread after each event: it lets an event loop wait without a thread.
+    """
+
+    def __init__(self, bus: EventBus, job: str | None, limit: int, wake: Callable[[], Any] | None = None) -> None:
         self._bus = bus
         self.job = job
         self._limit = limit
+        self._wake = wake
         self._events: deque[Event] = deque()
         self._ready = threading.Condition()
         self._closed = False
@@ -159,6 +163,8 @@ class Subscription:
                 self._events = deque(e for e in self._events if not e.droppable)
             self._events.append(event)
             self._ready.notify()
+        if self._wake is not None:
+            self._wake()
 
     def get(self, timeout: float | None = None) -> Event | None:
         """The next event, or None after `timeout` seconds or when closed."""
@@ -193,6 +199,7 @@ class EventBus:
         self._record = record
         self._lock = threading.RLock()
         self._subscriptions: list[Subscription] = []
+        self._listeners: list[Callable[[Event], None]] = []
         self._last: dict[str, int] = {}
 
     def publish(self, event: Event) -> Event:
@@ -209,6 +216,8 @@ class EventBus:
             for subscription in self._subscriptions:
                 if subscription.job is None or subscription.job == sent.job:
                     subscription.offer(sent)
+            for listener in self._listeners:
+                listener(sent)
             if sent.kind in FINAL:
                 self._last.pop(sent.job, None)
             return sent
@@ -218,9 +227,17 @@ class EventBus:
         with self._lock:
             self._last[job] = max(last_seq, self._last.get(job, 0))
 
-    def subscribe(self, job: str | None = None, limit: int = 256) -> Subscription:
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """For parts of the program that keep a state: called for every event on the publisher's thread, before
+        `publish` returns. It must be quick and must not raise. A listener does not count as somebody watching."""
         with self._lock:
-            subscription = Subscription(self, job, limit)
+            self._listeners.append(listener)
+
+    def subscribe(
+        self, job: str | None = None, limit: int = 256, wake: Callable[[], Any] | None = None
+    ) -> Subscription:
+        with self._lock:
+            subscription = Subscription(self, job, limit, wake)
             self._subscriptions.append(subscription)
             return subscription
 
