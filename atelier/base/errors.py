@@ -125,6 +125,13 @@ class DataFolderBusy(AtelierError):
     code = "data_folder_busy"
 
 
+class StoreFailed(AtelierError):
+    """The database is locked by another program, damaged, or of a newer version of Atelier."""
+
+    code = "store_failed"
+    status = 503
+
+
 class DownloadFailed(AtelierError):
     code = "download_failed"
     status = 502
