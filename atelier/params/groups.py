@@ -145,9 +145,8 @@ class Compatibility:
 
 @part("memory", "Memory", "System")
 class Memory:
-    memory_policy: str = param("keep", label="Where models stay", choices=("keep", "rotate", "stream"),
-                               help="keep: all on the device; rotate: one component at a time; stream: blocks on "
-                                    "demand.", restart=True)
+    memory_policy: str = param("keep", label="Where models stay", choices=("keep", "rotate"),
+                               help="keep: all on the device; rotate: one component at a time.", restart=True)
     vae_tile_from: int = param(1536, label="Decode in tiles from this side length, in pixels; 0 never", minimum=0,
                                maximum=8192, step=64)  # fmt: skip
 

@@ -16,6 +16,8 @@ from atelier.prompts.styles import StyleBook
 if TYPE_CHECKING:
     from atelier.checkpoints.library import Library
     from atelier.checkpoints.shelf import Shelf
+    from atelier.device.recovery import Ladder
+    from atelier.device.residency import Residency
     from atelier.pipeline.encode import EncodingCache
     from atelier.pipeline.state import Picture, Run
     from atelier.sampling.catalogue import Sampler, Schedule
@@ -36,6 +38,8 @@ class Services:
     schedules: Registry[Schedule]
     upscalers: Registry[Upscaler]
     encodings: EncodingCache
+    residency: Residency
+    ladder: Ladder
     version: str
     hooks: Relay = field(default_factory=NoHooks)
     picture_saved: Callable[[Run, Picture], Any] = lambda run, picture: None

@@ -1,0 +1,70 @@
+"""Decoding: latents become pixels."""
+
+from __future__ import annotations
+
+import torch
+
+from atelier.base.errors import NumericFailure
+from atelier.pipeline.state import Run
+
+TILE = 64  # latent cells
+OVERLAP = 16
+
+
+def decode(run: Run, latents: torch.Tensor) -> torch.Tensor:  # [B, C, h, w] -> [B, 3, H, W] in 0..1
+    """Picture by picture, since the decoder's memory is what runs out first. Tiled above the setting's side length.
+
+    Raises `NumericFailure` when the decoder gives NaN even in float32.
+    """
+    model = run.model
+    with run.services.residency.lease(model.vae):
+        return torch.cat([_one(run, one[None]) for one in latents])
+
+
+def _one(run: Run, latents: torch.Tensor) -> torch.Tensor:
+    model = run.model
+    side = max(latents.shape[-2:]) * model.latent.factor
+    limit = run.settings.vae_tile_from
+
+    def work() -> torch.Tensor:
+        tiled = run.services.ladder.limits.tile_vae or (limit and side > limit)
+        return tiled_decode(model.decode, latents, model.latent.factor) if tiled else model.decode(latents)
+
+    pixels = run.services.ladder.run("decode", work, run)
+    if bool(torch.isnan(pixels).any()) and run.settings.auto_vae_precision and model.vae_dtype != torch.float32:
+        run.comment("The VAE gave NaN in half precision; it was switched to float32.")
+        model.use_vae_dtype(torch.float32)
+        pixels = run.services.ladder.run("decode", work, run)
+    if bool(torch.isnan(pixels).any()):
+        raise NumericFailure(
+            "The VAE gave NaN (not a number) instead of pixels.", remedy="Choose another VAE in Settings."
+        )
+    return ((pixels.float() + 1) / 2).clamp(0, 1).cpu()
+
+
+def tiled_decode(decode_one, latents: torch.Tensor, factor: int, tile: int = TILE, overlap: int = OVERLAP):
+    """Decodes overlapping tiles and blends them with weights that fall off linearly towards each tile's edge."""
+    batch, _, height, width = latents.shape
+    total = torch.zeros(batch, 3, height * factor, width * factor)
+    weight = torch.zeros(1, 1, height * factor, width * factor)
+    for top in _starts(height, tile, overlap):
+        for left in _starts(width, tile, overlap):
+            piece = latents[:, :, top : top + tile, left : left + tile]
+            pixels = decode_one(piece).float().cpu()
+            ramp = _ramp(pixels.shape[-2], overlap * factor)[:, None] * _ramp(pixels.shape[-1], overlap * factor)[None]
+            y, x = top * factor, left * factor
+            total[:, :, y : y + pixels.shape[-2], x : x + pixels.shape[-1]] += pixels * ramp
+            weight[:, :, y : y + pixels.shape[-2], x : x + pixels.shape[-1]] += ramp
+    return total / weight
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    if length <= tile:
+        return [0]
+    starts = list(range(0, length - tile, tile - overlap))
+    return [*starts, length - tile]
+
+
+def _ramp(length: int, overlap: int) -> torch.Tensor:
+    distance = torch.minimum(torch.arange(length) + 1, length - torch.arange(length)).float()
+    return (distance / overlap).clamp(max=1.0)

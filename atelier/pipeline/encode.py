@@ -1,0 +1,88 @@
+"""Encoding: the prompts of a pass become the conditioning that its steps are fed with."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from atelier.families.clip import EncodeOptions
+from atelier.pipeline.state import Pass
+from atelier.prompts.parse import parse_prompt
+from atelier.sampling.conditioning import Conditioning, ScheduledEncoding, TextEncoding
+
+CACHED_SCHEDULES = 64
+
+
+class EncodingCache:
+    """The encodings used last, by everything that decides them. Kept on the device where they were made."""
+
+    def __init__(self, limit: int = CACHED_SCHEDULES) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[Hashable, list[TextEncoding]] = OrderedDict()
+        self.hits = 0
+
+    def get(self, key: Hashable) -> list[TextEncoding] | None:
+        found = self._entries.get(key)
+        if found is not None:
+            self._entries.move_to_end(key)
+            self.hits += 1
+        return found
+
+    def put(self, key: Hashable, value: list[TextEncoding]) -> None:
+        self._entries[key] = value
+        while len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+
+def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str], calls: int) -> Conditioning:
+    """`calls` is the number of model calls expected; prompt schedules count in calls, as A1111's do.
+
+    In the hires pass the schedule's range goes on from the first pass.
+    """
+    run = current.batch.run
+    settings = run.settings
+    options = encode_options(current)
+    hires = current.notes.get("first_calls")
+
+    def scheduled(texts_until: Sequence[tuple[int, str]]) -> ScheduledEncoding:
+        texts = tuple(text for _, text in texts_until)
+        encodings = _cached(current, texts, options)
+        return ScheduledEncoding(tuple((until, e) for (until, _), e in zip(texts_until, encodings, strict=True)))
+
+    def planned(prompt: str, split: bool):
+        first, second = (hires, calls) if hires else (calls, None)
+        plan = parse_prompt(prompt, first, hires_steps=second, old_rule=settings.use_old_scheduling, split=split)
+        return plan.parts
+
+    positive = tuple(
+        tuple((part.weight, scheduled(part.schedule)) for part in planned(prompt, True)) for prompt in prompts
+    )
+    negative = tuple(scheduled(planned(text, False)[0].schedule) for text in negatives)
+    return Conditioning(positive=positive, negative=negative, concat=current.concat)
+
+
+def encode_options(current: Pass) -> EncodeOptions:
+    settings = current.batch.run.settings
+    return EncodeOptions(
+        clip_skip=settings.CLIP_stop_at_last_layers,
+        emphasis=settings.emphasis,
+        comma_backtrack=settings.comma_padding_backtrack,
+        embeddings=current.batch.run.services.shelf.embeddings_for(current.model),
+    )
+
+
+@torch.inference_mode()
+def _cached(current: Pass, texts: tuple[str, ...], options: EncodeOptions) -> list[TextEncoding]:
+    run = current.batch.run
+    cache = run.services.encodings
+    key = (current.model.fingerprint, texts, options.fingerprint, run.notes.get("patches", ""))
+    found = cache.get(key) if run.settings.persistent_cond_cache else None
+    if found is None:
+        found = current.model.family.encode(current.model, list(texts), options)
+        cache.put(key, found)
+    return found

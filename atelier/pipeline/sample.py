@@ -1,0 +1,185 @@
+"""Sampling: one pass from noise to latents, with its hooks, progress and previews."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from atelier.base.errors import Interrupted, NumericFailure
+from atelier.base.events import StepDone
+from atelier.params.request import GenerationRequest
+from atelier.params.settings import SettingsSnapshot
+from atelier.pipeline.encode import encode_pass
+from atelier.pipeline.preview import Previewer
+from atelier.pipeline.state import Batch, Pass
+from atelier.sampling.catalogue import resolve
+from atelier.sampling.denoise import Denoiser, StepHooks
+from atelier.sampling.guidance import GuidanceOptions
+from atelier.sampling.noise import PictureNoise
+from atelier.sampling.session import SamplerOptions, SamplingPlan, plan_sampling
+
+
+def sampler_options(request: GenerationRequest, settings: SettingsSnapshot) -> SamplerOptions:
+    """The request's own values win over the settings; empty ones take the setting."""
+    own = request.sampling
+
+    def either(name: str, setting: str) -> Any:
+        value = getattr(own, name)
+        return settings[setting] if value is None else value
+
+    return SamplerOptions(
+        eta=either("eta", "eta_ancestral"),
+        eta_ddim=either("eta", "eta_ddim"),
+        s_churn=either("s_churn", "s_churn"),
+        s_tmin=either("s_tmin", "s_tmin"),
+        s_tmax=either("s_tmax", "s_tmax"),
+        s_noise=either("s_noise", "s_noise"),
+        sigma_min=settings.sigma_min,
+        sigma_max=settings.sigma_max,
+        rho=settings.rho,
+        discard_penultimate=settings.always_discard_next_to_last_sigma,
+        ensd=settings.eta_noise_seed_delta,
+        old_karras=settings.use_old_karras_scheduler_sigmas,
+        sgm_noise_multiplier=settings.sgm_noise_multiplier,
+        quantize=settings.enable_quantization,
+        beta_alpha=settings.beta_dist_alpha,
+        beta_beta=settings.beta_dist_beta,
+        uni_pc_variant=settings.uni_pc_variant,
+        uni_pc_skip_type=settings.uni_pc_skip_type,
+        uni_pc_order=settings.uni_pc_order,
+        uni_pc_lower_order_final=settings.uni_pc_lower_order_final,
+        noise_multiplier=_noise_multiplier(request, settings),
+        extra_noise=settings.img2img_extra_noise,
+    )
+
+
+def _noise_multiplier(request: GenerationRequest, settings: SettingsSnapshot) -> float:
+    if request.kind != "img2img":
+        return 1.0
+    own = request.source.noise_multiplier
+    return settings.initial_noise_multiplier if own is None else own
+
+
+def plan_pass(
+    batch: Batch, sampler: str, scheduler: str, steps: int, strength: float | None, fixed_steps: bool
+) -> SamplingPlan:
+    """`strength` is None for txt2img. Raises `BadRequest` for an unknown sampler or schedule."""
+    run = batch.run
+    chosen, schedule = resolve(sampler, scheduler, run.services.samplers, run.services.schedules)
+    return plan_sampling(
+        chosen, schedule, steps, run.model.prediction,
+        denoising_strength=strength, fixed_steps=fixed_steps, options=sampler_options(run.request, run.settings),
+    )  # fmt: skip
+
+
+def picture_noise(batch: Batch, width: int, height: int) -> PictureNoise:
+    """Each picture's own noise at this size; the same seeds give the same noise in any batch."""
+    run = batch.run
+    latent = run.model.latent
+    seed = run.request.seed
+    size = (seed.resize_from_w // latent.factor, seed.resize_from_h // latent.factor)
+    return PictureNoise(
+        (latent.channels, height // latent.factor, width // latent.factor),
+        batch.seeds,
+        batch.subseeds,
+        seed.subseed_strength,
+        resize_from=size if min(size) > 0 else (0, 0),
+        source=run.settings.randn_source,
+        eta_seed_delta=run.settings.eta_noise_seed_delta,
+        device=run.model.device,
+        dtype=torch.float32,
+    )
+
+
+def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
+    """Walks one pass. On stop or skip the last prediction is the result, so that a stopped picture is still shown.
+
+    Raises `Interrupted` on cancel and when nothing was predicted yet, `NumericFailure` when the latents are all NaN.
+    """
+    batch = current.batch
+    run = batch.run
+    hooks = run.services.hooks
+    current.first_noise = current.noise.first()
+    if current.conditioning is None:
+        current.conditioning = encode_pass(current, current.prompts, current.negatives, current.plan.calls)
+    hooks.amend_conditioning(batch=batch, sampling_pass=current)
+    current.start = current.plan.start(current.first_noise, current.source)
+    hooks.before_sampling(sampling_pass=current)
+    denoiser = _denoiser(current)
+    previewer = Previewer(current)
+    first_call = run.calls_done
+
+    def on_step(info: Any) -> None:
+        previewer.offer(info.denoised)
+
+    def on_call(index: int) -> None:
+        run.calls_done = first_call + index + 1
+        run.publish(
+            StepDone(
+                job=run.job, step=index + 1, steps=current.plan.calls,
+                pass_index=run.calls_done, passes=max(run.calls_total, run.calls_done),
+            )
+        )  # fmt: skip
+
+    denoiser.on_call = on_call
+    with run.services.residency.lease(current.model.denoiser):
+        try:
+            latents = current.plan.run(denoiser, current.start, current.noise, on_step)
+        except Interrupted as stop:
+            if stop.mode == "cancel" or denoiser.last_denoised is None:
+                raise
+            latents = denoiser.last_denoised
+    if current.keep_mask is not None and current.source is not None:
+        latents = final_blend(current, latents)
+    _refuse_nan(latents)
+    return latents
+
+
+def final_blend(current: Pass, latents: torch.Tensor) -> torch.Tensor:
+    """Outside of the mask the source comes back exactly."""
+    keep = current.keep_mask
+    return latents * (1 - keep) + current.source * keep
+
+
+def _denoiser(current: Pass) -> Denoiser:
+    run = current.batch.run
+    hooks = run.services.hooks
+    settings = run.settings
+    model = current.model
+    s_min = run.request.sampling.s_min_uncond
+    guidance = GuidanceOptions(
+        s_min_uncond=settings.s_min_uncond if s_min is None else s_min,
+        s_min_uncond_all=settings.s_min_uncond_all,
+        skip_early_cond=settings.skip_early_cond,
+    )
+    return Denoiser(
+        lambda inputs: run.services.ladder.rows(model.call_denoiser, inputs),
+        model.prediction,
+        current.conditioning,
+        guidance=guidance,
+        cfg_scale=current.cfg_scale,
+        hooks=StepHooks(
+            before_denoise=lambda step: hooks.before_denoise(sampling_pass=current, step=step),
+            amend_model_inputs=lambda step, inputs: hooks.amend_model_inputs(
+                sampling_pass=current, step=step, inputs=inputs
+            ),
+            after_denoise=lambda step: hooks.after_denoise(sampling_pass=current, step=step),
+            after_guidance=lambda step: hooks.after_guidance(sampling_pass=current, step=step),
+            blend_mask=lambda step: hooks.blend_mask(sampling_pass=current, step=step),
+        ),
+        token=run.token,
+        total_calls=current.plan.calls,
+        mask=current.keep_mask,
+        init_latents=current.source,
+        batch_cond_uncond=settings.batch_cond_uncond,
+        pad_cond_uncond=settings.pad_cond_uncond,
+    )
+
+
+def _refuse_nan(latents: torch.Tensor) -> None:
+    if bool(torch.isnan(latents).any()):
+        raise NumericFailure(
+            "The model gave NaN (not a number) instead of a picture.",
+            remedy="Start with --no-half, or use another checkpoint, sampler or lower CFG scale.",
+        )
