@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from atelier.base.events import PreviewReady
+from atelier.families.latent import LatentSpace
 from atelier.pipeline.state import Pass
 
 MAX_SIDE = 512
@@ -37,7 +38,7 @@ class Previewer:
             return
         self._last = time.monotonic()
         self._sent += 1
-        picture = preview_image(denoised, self._pass.model.latent.preview)
+        picture = preview_image(denoised, self._pass.model.latent)
         data = io.BytesIO()
         picture.save(data, self._format, quality=75)
         run.publish(
@@ -48,16 +49,10 @@ class Previewer:
         )  # fmt: skip
 
 
-def preview_image(latents: torch.Tensor, matrix: torch.Tensor) -> Image.Image:
-    """Each latent cell becomes one colour by a linear map `[C + 1, 3]` (last row: bias), then is enlarged.
-
-    The pictures of a batch stand side by side.
-    """
-    x = latents.detach().float().cpu()  # [B, C, h, w]
-    matrix = matrix.float().cpu()
-    rgb = torch.einsum("bchw,cr->bhwr", x, matrix[:-1]) + matrix[-1]
-    pixels = ((rgb.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)  # [B, h, w, 3]
-    strip = torch.cat(list(pixels), dim=1).numpy()
+def preview_image(latents: torch.Tensor, space: LatentSpace) -> Image.Image:
+    """Each latent cell becomes one colour, then is enlarged. The pictures of a batch stand side by side."""
+    pixels = (space.preview_rgb(latents.detach()) * 255).to(torch.uint8)  # [B, 3, h, w]
+    strip = torch.cat(list(pixels.permute(0, 2, 3, 1)), dim=1).cpu().numpy()  # [h, B * w, 3]
     picture = Image.fromarray(strip)
-    factor = max(1, min(8, MAX_SIDE // max(picture.size)))
+    factor = max(1, min(space.factor, MAX_SIDE // max(picture.size)))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)

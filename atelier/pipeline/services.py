@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ from atelier.base.files import HashCache
 from atelier.base.paths import Paths
 from atelier.base.registry import Registry
 from atelier.imaging.blobs import BlobStore
+from atelier.imaging.numbering import Numbering
+from atelier.params.field import Declaration
 from atelier.pipeline.hooks import NoHooks, Relay
 from atelier.prompts.styles import StyleBook
 
@@ -40,6 +42,8 @@ class Services:
     encodings: EncodingCache
     residency: Residency
     ladder: Ladder
+    numbering: Numbering
+    declarations: Mapping[str, Declaration]
     version: str
     hooks: Relay = field(default_factory=NoHooks)
     picture_saved: Callable[[Run, Picture], Any] = lambda run, picture: None
