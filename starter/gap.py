@@ -1,0 +1,43 @@
+"""The conditional gap: how much worse the picture is guessed when the captions are shuffled. No gap, no text learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from starter.models import alphas_cumprod
+
+TIMES = (980, 900, 700, 500, 200)
+
+
+def clean_guess(output: torch.Tensor, noisy: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:  # [B, 4, h, w]
+    """The clean latents that a v-prediction implies (Salimans and Ho 2022): x0 = sqrt(a) x - sqrt(1 - a) v."""
+    return alpha.sqrt() * noisy - (1 - alpha).sqrt() * output
+
+
+@torch.no_grad()
+def measure(unet: UNet2DConditionModel, text: CLIPTextModel, ids: torch.Tensor, latents: torch.Tensor,
+            times: Sequence[int] = TIMES) -> dict[int, tuple[float, float]]:  # ids [B, 77], latents [B, 4, h, w]
+    """Time to (error with the right caption, error with another row's caption); mean squared error of the clean guess."""
+    device = latents.device
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(5)).to(device)
+    alphas, out = alphas_cumprod().to(device), {}
+    with torch.autocast(device.type, torch.bfloat16):
+        words = text(ids).last_hidden_state
+        for time in times:
+            alpha = alphas[time]
+            noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+            moments = torch.full((len(latents),), time, device=device)
+            errors = []
+            for hidden in (words, words.roll(7, 0)):
+                guess = clean_guess(unet(noisy, moments, hidden).sample.float(), noisy, alpha)
+                errors.append(float((guess - latents).pow(2).mean()))
+            out[time] = (errors[0], errors[1])
+    return out
+
+
+def as_line(gap: dict[int, tuple[float, float]]) -> str:
+    return " ".join(f"t{time}:{right:.4f}/{shuffled:.4f}" for time, (right, shuffled) in gap.items())

@@ -1,0 +1,138 @@
+"""Pictures from sentences with a checkpoint of the starter: Euler steps, guidance, negative prompt, weights in brackets.
+
+    python -m starter.sampling --checkpoint FILE.safetensors --clip DATA/clip --out OUT.png "a panda" "a red circle"
+
+This small sampler is for training and measuring; the product's own pipeline is what users run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from starter import checkpoint, layout
+from starter.gap import clean_guess
+from starter.models import UNetShape, alphas_cumprod, build_text, build_unet, decode, encode, to_input
+from starter.tokens import END, LENGTH, START, VOCABULARY, Tokens
+
+_WEIGHTED = re.compile(r"\(([^():]+):([\d.]+)\)|([^()]+)")
+
+
+def shape_of(path: Path) -> UNetShape:
+    """The UNet's shape from the yaml beside the checkpoint."""
+    model = yaml.safe_load(path.with_suffix(".yaml").read_text())["model"]
+    params = model["params"]["unet_config"]["params"]
+    widths = tuple(params["model_channels"] * factor for factor in params["channel_mult"])
+    attention = tuple(2**i in params["attention_resolutions"] for i in range(len(widths)))
+    return UNetShape(widths, attention, params["in_channels"], params["image_size"])
+
+
+class Painter:
+    """A loaded checkpoint that paints."""
+
+    def __init__(self, path: Path, clip: Path) -> None:
+        file, self.shape = load_file(path), shape_of(path)
+        self.unet, self.text, self.vae = build_unet(self.shape), build_text(VOCABULARY), checkpoint.load_vae(path)
+        self.unet.load_state_dict(layout.unet_from_ldm(file, self.unet.state_dict()))
+        everything = torch.arange(VOCABULARY)
+        self.text.load_state_dict(layout.text_from_ldm(file, self.text.state_dict(), everything), strict=False)
+        self.unet.eval()
+        self.text.eval()
+        self.tokens = Tokens(clip)
+        self._alphas = alphas_cumprod()
+
+    @torch.no_grad()
+    def embed(self, prompt: str) -> torch.Tensor:  # [1, 77, 128]
+        """Weighted words scale their rows; the mean over the whole is put back, as A1111 does."""
+        ids, weights = [START], [1.0]
+        for match in _WEIGHTED.finditer(prompt):
+            pieces = self.tokens.pieces((match[1] or match[3]).strip())
+            ids += pieces
+            weights += [float(match[2]) if match[1] else 1.0] * len(pieces)
+        ids, weights = ids[: LENGTH - 1], weights[: LENGTH - 1]
+        rest = LENGTH - len(ids)
+        hidden = self.text(torch.tensor([ids + [END] * rest])).last_hidden_state
+        if all(weight == 1.0 for weight in weights):
+            return hidden
+        weighted = hidden * torch.tensor(weights + [1.0] * rest)[None, :, None]
+        return weighted * (hidden.mean() / weighted.mean())
+
+    def noise(self, seeds: Sequence[int]) -> torch.Tensor:  # [B, 4, h, w]
+        size = (1, 4, self.shape.size, self.shape.size)
+        return torch.cat([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+    @torch.no_grad()
+    def latents(self, prompts: Sequence[str], seeds: Sequence[int], negatives: Sequence[str], steps: int, cfg: float,
+                source: torch.Tensor | None = None, strength: float = 1.0) -> torch.Tensor:  # [B, 4, h, w]
+        """Euler steps in sigma space over evenly spaced times. With `source`, the last `strength` of the way only."""
+        times = torch.linspace(999, 0, steps + 1).round().long()[:-1]
+        times = times[steps - max(1, round(steps * strength)) :]
+        alphas = torch.cat([self._alphas[times], torch.ones(1)])
+        words = torch.cat([self.embed(text) for text in (*negatives, *prompts)])
+        x = self.noise(seeds)
+        if source is not None:
+            x = alphas[0].sqrt() * source + (1 - alphas[0]).sqrt() * x
+        for i, time in enumerate(times):
+            with torch.autocast("cpu", torch.bfloat16):
+                twice = torch.cat([x, x]).contiguous(memory_format=torch.channels_last)
+                output = self.unet(twice, time.expand(len(twice)), words).sample.float()
+            plain, named = output.chunk(2)
+            clean = clean_guess(plain + cfg * (named - plain), x, alphas[i])
+            noise = (x - alphas[i].sqrt() * clean) / (1 - alphas[i]).sqrt()
+            x = alphas[i + 1].sqrt() * clean + (1 - alphas[i + 1]).sqrt() * noise
+        return x
+
+    def paint(self, prompts: Sequence[str], seeds: Sequence[int], negatives: Sequence[str] | None = None, steps: int = 20,
+              cfg: float = 4.0, batch: int = 8) -> np.ndarray:  # [B, H, W, 3] uint8
+        negatives, parts = negatives or [""] * len(prompts), []
+        for i in range(0, len(prompts), batch):
+            cut = slice(i, i + batch)
+            parts.append(self._decoded(self.latents(prompts[cut], seeds[cut], negatives[cut], steps, cfg)))
+        return np.concatenate(parts)
+
+    def repaint(self, picture: np.ndarray, prompt: str, seed: int, strength: float, steps: int = 20, cfg: float = 4.0) -> np.ndarray:
+        """img2img of one picture [H, W, 3]; `strength` 0..1."""
+        source = encode(self.vae, to_input(torch.from_numpy(picture[None])))
+        return self._decoded(self.latents([prompt], [seed], [""], steps, cfg, source, strength))[0]
+
+    def _decoded(self, latents: torch.Tensor) -> np.ndarray:
+        with torch.autocast("cpu", torch.bfloat16):
+            return decode(self.vae, latents).numpy()
+
+
+def sheet(pictures: np.ndarray, columns: int, cell: int = 128) -> Image.Image:
+    """Pictures [N, H, W, 3] in rows, each shrunk to `cell` pixels."""
+    rows = -(-len(pictures) // columns)
+    page = Image.new("RGB", (columns * cell, rows * cell), (128, 128, 128))
+    for i, picture in enumerate(pictures):
+        page.paste(Image.fromarray(picture).resize((cell, cell), Image.Resampling.BOX), (i % columns * cell, i // columns * cell))
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prompts", nargs="+")
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--clip", type=Path, required=True, help="folder with vocab.json and merges.txt")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--cfg", type=float, default=4.0)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--columns", type=int, default=8)
+    parser.add_argument("--cell", type=int, default=128)
+    args = parser.parse_args()
+    painter = Painter(args.checkpoint, args.clip)
+    seeds = [args.seed + i for i in range(len(args.prompts))]
+    sheet(painter.paint(args.prompts, seeds, steps=args.steps, cfg=args.cfg), args.columns, args.cell).save(args.out)
+
+
+if __name__ == "__main__":
+    main()

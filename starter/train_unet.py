@@ -1,0 +1,191 @@
+"""The training of UNet and text encoder together, with v-prediction, in chunks that continue each other.
+
+First chunk, from a checkpoint for half the picture size:
+    python -m starter.train_unet --data DATA --run DATA/run --start STUDY.safetensors --mix objects=1 --minutes 30
+Every later chunk:
+    python -m starter.train_unet --data DATA --run DATA/run --mix objects=1,concepts=1 --minutes 30
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from starter import checkpoint
+from starter.captions import vocabulary
+from starter.gap import as_line, measure
+from starter.growth import grow
+from starter.models import STUDY_SHAPE, UNetShape, alphas_cumprod, start_text
+from starter.pool import Pool
+from starter.progress import Progress
+from starter.run_state import RunState
+from starter.tokens import Tokens, used_tokens
+from starter.warmup import warm_up
+
+
+@dataclass(frozen=True)
+class Options:
+    """One chunk. `draws`: noise draws per caption and picture; `cool`: let the rate fall to nothing over this chunk."""
+
+    minutes: float
+    batch: int = 16
+    draws: int = 2
+    rate: float = 6e-4
+    cool: bool = False
+    memory: float = 0.999
+    unnamed: float = 0.1
+    seed: int = 0
+    measure_seconds: float = 240.0
+
+
+class Trainer:
+    """Runs chunks of training on a `RunState`."""
+
+    def __init__(self, state: RunState, pool: Pool, tokens: Tokens, progress: Progress, options: Options) -> None:
+        self.state, self.pool, self.tokens, self.progress, self.options = state, pool, tokens, progress, options
+        self._alphas = alphas_cumprod().to(state.device)
+        self._generator = torch.Generator().manual_seed(options.seed + state.counters.steps)
+
+    def _rate(self, begun_step: int, share: float) -> float:
+        warm = min(1.0, (self.state.counters.steps - begun_step + 1) / 50)
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, share))) if self.options.cool else 1.0
+        return self.options.rate * warm * max(fall, 0.01)
+
+    def _times(self) -> torch.Tensor:  # [B]
+        """Evenly spread over the schedule, so that each batch sees all noise levels."""
+        batch = self.options.batch
+        spread = (torch.rand(1, generator=self._generator) + torch.randperm(batch, generator=self._generator) / batch) % 1
+        return (spread * len(self._alphas)).long().to(self.state.device)
+
+    def step(self) -> torch.Tensor:
+        """One optimiser step; returns the mean squared error of v."""
+        options, device = self.options, self.state.device
+        words, latents = self.pool.draw(options.batch // options.draws)
+        left_out = torch.rand(len(words), generator=self._generator) < options.unnamed
+        ids = self.tokens(["" if empty else sentence for sentence, empty in zip(words, left_out)]).to(device)
+        clean = latents.to(device).repeat(options.draws, 1, 1, 1)
+        times, noise = self._times(), torch.randn(clean.shape, generator=self._generator).to(device)
+        alpha = self._alphas[times][:, None, None, None]
+        noisy = (alpha.sqrt() * clean + (1 - alpha).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            hidden = self.state.text(ids).last_hidden_state.repeat(options.draws, 1, 1)
+            output = self.state.unet(noisy, times, hidden).sample
+        loss = (output.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * clean)).pow(2).mean()
+        self.state.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.state.parameters, 1.0)
+        self.state.optimizer.step()
+        self.state.average(options.memory)
+        return loss.detach()
+
+    def report_gap(self) -> None:
+        words, latents = self.pool.held(32)
+        self.state.swap()
+        gap = measure(self.state.unet, self.state.text, self.tokens(words).to(self.state.device), latents.to(self.state.device))
+        self.state.swap()
+        self.progress.say("gap", seen=self.state.counters.seen, errors=as_line(gap))
+
+    def run(self, save: Path) -> None:
+        """Trains for the options' minutes, pauses not counted; saves the state at every measurement and at the end."""
+        counters, limit = self.state.counters, self.options.minutes * 60
+        begun = measured = time.monotonic()
+        first_step, first_seen, total, number = counters.steps, counters.seen, 0.0, 0
+        while (passed := time.monotonic() - begun) < limit:
+            slept = self.progress.wait_while_paused()
+            begun, measured = begun + slept, measured + slept
+            self.state.set_rate(self._rate(first_step, passed / limit))
+            total, number = total + float(self.step()), number + 1
+            counters.steps += 1
+            counters.seen += self.options.batch
+            speed = (counters.seen - first_seen) / max(time.monotonic() - begun, 1e-6)
+            if self.progress.every(30, "step", steps=counters.steps, seen=counters.seen, speed=speed, loss=total / number):
+                total, number = 0.0, 0
+            if time.monotonic() - measured > self.options.measure_seconds:
+                self.report_gap()
+                self.state.save(save)
+                measured = time.monotonic()
+        counters.seconds += time.monotonic() - begun
+        self.report_gap()
+        self.state.save(save)
+
+
+def start(data: Path, first: Path | None, progress: Progress, device: str) -> RunState:
+    """A new run: grown from the study's checkpoint for half the size, or from nothing."""
+    used = used_tokens(data / "clip", vocabulary())
+    state = RunState(UNetShape(), used, device=device)
+    if first is None:
+        start_text(state.text)
+        with torch.no_grad():
+            state.unet.conv_out.weight.zero_()
+            state.unet.conv_out.bias.zero_()
+    else:
+        unet, text = checkpoint.read(first, STUDY_SHAPE, used)
+        grown, shape = grow(unet, STUDY_SHAPE)
+        state.unet.load_state_dict(grown)
+        state.text.load_state_dict(text, strict=False)
+        progress.say("grown", start=first.name, widths=shape.widths)
+    state.restart_average()
+    return state
+
+
+def export(state: RunState, vae: Path, target: Path) -> int:
+    """Writes the averaged networks as a checkpoint; returns its size in bytes."""
+    state.swap()
+    notes = {"seen": str(state.counters.seen)}
+    size = checkpoint.write(target, state.unet.state_dict(), state.text.state_dict(), checkpoint.load_vae(vae), state.used, state.shape, notes)
+    state.swap()
+    return size
+
+
+def _mix(text: str) -> dict[str, float]:
+    return {name: float(share or 1) for name, _, share in (part.partition("=") for part in text.split(","))}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with clip/, latents/ and vae.safetensors")
+    parser.add_argument("--run", type=Path, required=True, help="folder of state.pt, train.log and the exported checkpoint")
+    parser.add_argument("--start", type=Path, help="checkpoint for 128 pixels to grow a new run from")
+    parser.add_argument("--mix", type=_mix, default={"objects": 1.0}, help="stages and their shares, as objects=2,concepts=1")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--batch", type=int, default=Options.batch)
+    parser.add_argument("--draws", type=int, default=Options.draws, help="noise draws per picture in a batch")
+    parser.add_argument("--rate", type=float, default=Options.rate)
+    parser.add_argument("--cool", action="store_true", help="let the rate fall to nothing over this chunk")
+    parser.add_argument("--warm-seconds", type=float, default=0.0, help="contrastive warm-up of the text encoder before this chunk")
+    parser.add_argument("--warm-words", type=str, default="", help="stage whose words alone are warmed up")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(args.seed)
+    progress, saved = Progress(args.run / "train.log"), args.run / "state.pt"
+    state = RunState.load(saved, args.device) if saved.exists() else start(args.data, args.start, progress, args.device)
+    pool, tokens = Pool(args.data, args.mix, args.seed + state.counters.steps), Tokens(args.data / "clip", state.used)
+    progress.say("chunk", mix=args.mix, pictures=len(pool), steps=state.counters.steps, seen=state.counters.seen, rate=args.rate)
+    if args.warm_seconds:
+        only = None
+        if args.warm_words:
+            words = used_tokens(args.data / "clip", Pool(args.data, {args.warm_words: 1.0}, 0).words())
+            only = torch.isin(state.used, words) & ~torch.isin(state.used, used_tokens(args.data / "clip", Pool(args.data, {"objects": 1.0}, 0).words()))
+        warm_up(state.text, tokens, pool, args.warm_seconds, progress, only)
+        state.restart_average()
+    options = Options(args.minutes, args.batch, args.draws, args.rate, args.cool, seed=args.seed)
+    Trainer(state, pool, tokens, progress, options).run(saved)
+    size = export(state, args.data / "vae.safetensors", args.run / "atelier-starter.safetensors")
+    progress.say("exported", megabytes=size / 1e6, steps=state.counters.steps, seen=state.counters.seen)
+
+
+if __name__ == "__main__":
+    main()
