@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -112,7 +114,10 @@ def _apply_mask(current: Pass, frames: list[InpaintFrame]) -> None:
     current.keep_mask = 1 - repaint
     if own.fill == FILL_NOISE:
         # The noise of the plain seeds of the job's first batch, the same for every batch of the job.
-        noise = current.batch.run.notes.setdefault("fill_noise", current.noise.plain_first())
+        notes = current.batch.run.notes
+        if "fill_noise" not in notes:
+            notes["fill_noise"] = replace(current.noise, subseed_strength=0.0, resize_from=(0, 0)).first()
+        noise = notes["fill_noise"]
         noise = noise[torch.arange(len(frames)) % len(noise)]
         current.source = current.source * current.keep_mask + noise.to(current.source) * repaint
     elif own.fill == FILL_NOTHING:

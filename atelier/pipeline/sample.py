@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,10 +15,11 @@ from atelier.pipeline.encode import encode_pass
 from atelier.pipeline.preview import Previewer
 from atelier.pipeline.state import Batch, Pass
 from atelier.sampling.catalogue import resolve
-from atelier.sampling.denoise import Denoiser, StepHooks
-from atelier.sampling.guidance import GuidanceOptions
+from atelier.sampling.denoise import Denoiser
+from atelier.sampling.guidance import ClassifierFree
 from atelier.sampling.noise import PictureNoise
 from atelier.sampling.session import SamplerOptions, SamplingPlan, plan_sampling
+from atelier.sampling.step import StepHooks
 
 
 def sampler_options(request: GenerationRequest, settings: SettingsSnapshot) -> SamplerOptions:
@@ -78,13 +80,13 @@ def picture_noise(batch: Batch, width: int, height: int) -> PictureNoise:
     run = batch.run
     latent = run.model.latent
     seed = run.request.seed
-    size = (seed.resize_from_w // latent.factor, seed.resize_from_h // latent.factor)
+    resized = seed.resize_from_w > 0 and seed.resize_from_h > 0
     return PictureNoise(
         (latent.channels, height // latent.factor, width // latent.factor),
         batch.seeds,
         batch.subseeds,
         seed.subseed_strength,
-        resize_from=size if min(size) > 0 else (0, 0),
+        resize_from=(seed.resize_from_h, seed.resize_from_w) if resized else (0, 0),
         source=run.settings.randn_source,
         eta_seed_delta=run.settings.eta_noise_seed_delta,
         device=run.model.device,
@@ -106,14 +108,13 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
     hooks.amend_conditioning(batch=batch, sampling_pass=current)
     current.start = current.plan.start(current.first_noise, current.source)
     hooks.before_sampling(sampling_pass=current)
-    denoiser = _denoiser(current)
     previewer = Previewer(current)
     first_call = run.calls_done
 
     def on_step(info: Any) -> None:
         previewer.offer(info.denoised)
 
-    def on_call(index: int) -> None:
+    def on_call(index: int, total: int) -> None:
         run.calls_done = first_call + index + 1
         run.publish(
             StepDone(
@@ -122,7 +123,7 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
             )
         )  # fmt: skip
 
-    denoiser.on_call = on_call
+    denoiser = _denoiser(current, on_call)
     with run.services.residency.lease(current.model.denoiser):
         try:
             latents = current.plan.run(denoiser, current.start, current.noise, on_step)
@@ -142,27 +143,25 @@ def final_blend(current: Pass, latents: torch.Tensor) -> torch.Tensor:
     return latents * (1 - keep) + current.source * keep
 
 
-def _denoiser(current: Pass) -> Denoiser:
-    run = current.batch.run
-    hooks = run.services.hooks
-    settings = run.settings
-    model = current.model
+def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
+    run, model = current.batch.run, current.model
+    hooks, settings = run.services.hooks, run.settings
     s_min = run.request.sampling.s_min_uncond
-    guidance = GuidanceOptions(
+    guidance = ClassifierFree(
+        cfg_scale=current.cfg_scale,
         s_min_uncond=settings.s_min_uncond if s_min is None else s_min,
         s_min_uncond_all=settings.s_min_uncond_all,
-        skip_early_cond=settings.skip_early_cond,
+        skip_early=settings.skip_early_cond,
     )
     return Denoiser(
         lambda inputs: run.services.ladder.rows(model.call_denoiser, inputs),
         model.prediction,
         current.conditioning,
-        guidance=guidance,
-        cfg_scale=current.cfg_scale,
+        guidance,
         hooks=StepHooks(
             before_denoise=lambda step: hooks.before_denoise(sampling_pass=current, step=step),
-            amend_model_inputs=lambda step, inputs: hooks.amend_model_inputs(
-                sampling_pass=current, step=step, inputs=inputs
+            amend_model_inputs=lambda inputs: hooks.amend_model_inputs(
+                sampling_pass=current, step=inputs.step, inputs=inputs
             ),
             after_denoise=lambda step: hooks.after_denoise(sampling_pass=current, step=step),
             after_guidance=lambda step: hooks.after_guidance(sampling_pass=current, step=step),
@@ -170,10 +169,10 @@ def _denoiser(current: Pass) -> Denoiser:
         ),
         token=run.token,
         total_calls=current.plan.calls,
+        on_call=on_call,
         mask=current.keep_mask,
-        init_latents=current.source,
+        init_latents=current.source if current.keep_mask is not None else None,
         batch_cond_uncond=settings.batch_cond_uncond,
-        pad_cond_uncond=settings.pad_cond_uncond,
     )
 
 
