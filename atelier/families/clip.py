@@ -115,7 +115,7 @@ class _Encoder:
     def _rows(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         device, _ = place_of(self.module)
         ids = torch.tensor([chunk.tokens for chunk in chunks], dtype=torch.long, device=device)
-        with torch.inference_mode(), self._embedded(chunks):
+        with torch.no_grad(), self._embedded(chunks):
             output = self.module(input_ids=ids, output_hidden_states=True)
             if self.clip_skip <= 1:
                 return output.last_hidden_state.float()

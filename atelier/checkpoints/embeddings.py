@@ -1,0 +1,206 @@
+"""Textual inversions: a few vectors under a name, out of every container in which people share them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from atelier.base.errors import AtelierError, BadModelFile
+from atelier.base.log import fields, logger
+from atelier.checkpoints.reader import is_pickle, read_object, read_state_dict
+from atelier.checkpoints.shelf import EmbeddingFile, Shelf
+
+log = logger(__name__)
+
+PICTURES = (".png", ".webp", ".avif", ".jxl")
+TEXT_CHUNK = "sd-ti-embedding"
+#: which text encoder a tensor of an SDXL file belongs to; "" is the only encoder of SD1 and SD2
+SDXL_PARTS = ("clip_l", "clip_g")
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """`tensors` by text encoder: {"": [v, C]} for one encoder, {"clip_l": [v, 768], "clip_g": [v, 1280]} for SDXL."""
+
+    name: str
+    path: Path
+    tensors: Mapping[str, torch.Tensor]
+    step: int | None = None
+    trained_on: str = ""
+
+    @property
+    def vectors(self) -> int:
+        return next(iter(self.tensors.values())).shape[0]
+
+    @property
+    def width(self) -> int:
+        """C; for SDXL the sum over both encoders, 2048."""
+        return sum(tensor.shape[1] for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """`loaded` by name; `skipped` says why the others are not used."""
+
+    loaded: Mapping[str, Embedding] = field(default_factory=lambda: MappingProxyType({}))
+    skipped: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def tensors(self, encoder: str = "") -> dict[str, torch.Tensor]:
+        """name -> [v, C], as `EncodeOptions.embeddings` wants it."""
+        return {name: e.tensors[encoder] for name, e in self.loaded.items() if encoder in e.tensors}
+
+
+class EmbeddingShelf:
+    """Embeddings on disk, read once and again when their file changes."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._read: dict[Path, tuple[tuple[int, int, bool], Embedding | str]] = {}
+
+    def load(self, width: int, allow_pickle: bool = False) -> EmbeddingSet:
+        """Those whose vectors have `width` numbers. Never raises: a damaged file is skipped with its reason."""
+        loaded: dict[str, Embedding] = {}
+        skipped: dict[str, str] = {}
+        for file in self._shelf.embeddings():
+            found = self._one(file, allow_pickle)
+            if isinstance(found, str):
+                skipped[file.name] = found
+            elif found.width != width:
+                skipped[found.name] = f"it has {found.width} numbers a vector, the model wants {width}"
+            else:
+                loaded.setdefault(found.name, found)
+        return EmbeddingSet(MappingProxyType(loaded), MappingProxyType(skipped))
+
+    def _one(self, file: EmbeddingFile, allow_pickle: bool) -> Embedding | str:
+        try:
+            stat = file.path.stat()
+        except OSError as error:
+            return str(error.strerror or error)
+        stamp = (stat.st_size, stat.st_mtime_ns, allow_pickle)
+        known = self._read.get(file.path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        try:
+            found: Embedding | str = read_embedding(file.path, allow_pickle)
+        except AtelierError as error:
+            log.warning("embedding skipped %s", fields(file=file.path.name, reason=error.message))
+            found = error.message
+        self._read[file.path] = (stamp, found)
+        return found
+
+
+def read_embedding(path: Path, allow_pickle: bool = False) -> Embedding:
+    """Raises `BadModelFile` when the file holds no embedding, `ForbiddenPickle` for pickles that may not be read."""
+    if path.suffix.lower() in PICTURES:
+        return _from_object(path, _picture_data(path))
+    if is_pickle(path):
+        return _from_object(path, read_object(path, allow_pickle))
+    tensors, metadata = read_state_dict(path)
+    return _from_tensors(path, tensors, metadata.get("modelspec.title", ""))
+
+
+def _from_tensors(path: Path, tensors: Mapping[str, torch.Tensor], trained_on: str = "") -> Embedding:
+    if all(part in tensors for part in SDXL_PARTS):
+        found = {part: _rows(path, tensors[part]) for part in SDXL_PARTS}
+        if len({tensor.shape[0] for tensor in found.values()}) != 1:
+            raise BadModelFile(f"{path.name} has a different number of vectors for its two encoders.", path=str(path))
+        return Embedding(path.stem, path, MappingProxyType(found), trained_on=trained_on)
+    if len(tensors) != 1:
+        raise BadModelFile(f"{path.name} is not an embedding: it holds {len(tensors)} tensors.", path=str(path))
+    return Embedding(path.stem, path, MappingProxyType({"": _rows(path, next(iter(tensors.values())))}), trained_on=trained_on)
+
+
+def _from_object(path: Path, value: Any) -> Embedding:
+    """A1111's dictionary with `string_to_param`, or one tensor under its token."""
+    if not isinstance(value, dict):
+        raise BadModelFile(f"{path.name} is not an embedding.", path=str(path))
+    params = value.get("string_to_param")
+    if isinstance(params, dict):
+        tensors = [t for t in params.values() if isinstance(t, torch.Tensor)]
+        if len(tensors) != 1:
+            raise BadModelFile(f"{path.name} has {len(tensors)} tensors where one is expected.", path=str(path))
+        # Picture files carry their name inside, since people rename pictures.
+        inside = value.get("name") if path.suffix.lower() in PICTURES else None
+        step = value.get("step")
+        return Embedding(
+            name=str(inside or path.stem),
+            path=path,
+            tensors=MappingProxyType({"": _rows(path, tensors[0])}),
+            step=step if isinstance(step, int) else None,
+            trained_on=str(value.get("sd_checkpoint_name") or ""),
+        )
+    return _from_tensors(path, {k: v for k, v in value.items() if isinstance(v, torch.Tensor)})
+
+
+def _rows(path: Path, tensor: torch.Tensor) -> torch.Tensor:  # [C] or [v, C] -> [v, C]
+    rows = tensor.detach().float()
+    rows = rows[None] if rows.ndim == 1 else rows
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise BadModelFile(f"{path.name} is not an embedding: its tensor has shape {list(tensor.shape)}.", path=str(path))
+    return rows
+
+
+def _picture_data(path: Path) -> dict[str, Any]:
+    """The dictionary in a picture: in a text chunk, or in the low bits of strips at its sides."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            text = image.info.get(TEXT_CHUNK)
+            if text is not None:
+                parsed = json.loads(base64.b64decode(text))
+            else:
+                parsed = json.loads(_from_strips(np.asarray(image.convert("RGB"))))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, binascii.Error, zlib.error) as error:
+        raise BadModelFile(f"{path.name} is a picture without an embedding in it.", path=str(path)) from error
+    if not isinstance(parsed, dict):
+        raise BadModelFile(f"{path.name} is a picture without an embedding in it.", path=str(path))
+    return _decoded(parsed)
+
+
+def _decoded(value: Any) -> Any:
+    """Tensors stand in the text as {"TORCHTENSOR": nested lists}."""
+    if isinstance(value, dict):
+        if set(value) == {"TORCHTENSOR"}:
+            return torch.tensor(value["TORCHTENSOR"], dtype=torch.float32)
+        return {key: _decoded(item) for key, item in value.items()}
+    return value
+
+
+def _from_strips(pixels: np.ndarray) -> bytes:  # [H, W, 3] uint8
+    """Raises ValueError where there are no strips.
+
+    The card is a picture between two strips of data, set apart by black columns of one pixel. The left strip carries
+    the low and the right strip the high half of each byte of zlib data, in the low 4 bits of each colour, XOR-ed with
+    a linear congruential stream.
+    """
+    lit = np.argwhere((pixels > 0x0F).any(axis=2))
+    if not len(lit):
+        raise ValueError("the picture is black")
+    (top, left), (bottom, right) = lit.min(axis=0), lit.max(axis=0) + 1
+    card = pixels[top:bottom, left:right]
+    dark = np.flatnonzero((card <= 0x0F).all(axis=(0, 2)))
+    if len(dark) < 2:
+        raise ValueError("there are no separating columns")
+    low, high = card[:, : dark[0]] & 0x0F, card[:, dark[-1] + 1 :] & 0x0F
+    count = min(low.size, high.size)
+    low, high = _unmixed(low.reshape(-1)[:count]), _unmixed(high.reshape(-1)[:count])
+    return zlib.decompressobj().decompress((high << 4 | low).astype(np.uint8).tobytes())
+
+
+def _unmixed(nibbles: np.ndarray) -> np.ndarray:
+    state, stream = 0, np.empty(len(nibbles), dtype=np.uint8)
+    for index in range(len(nibbles)):
+        state = (1664525 * state + 1013904223) % 2**32
+        stream[index] = state % 255 & 0x0F
+    return nibbles ^ stream

@@ -1,0 +1,110 @@
+"""A model as a folder in diffusers layout: model_index.json and one folder for each component."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from atelier.base.errors import BadModelFile, UnknownModel
+from atelier.checkpoints.fill import Source
+from atelier.checkpoints.header import TensorInfo
+from atelier.checkpoints.reader import read_header
+from atelier.families.family import Blueprint, Component, Family
+from atelier.families.latent import LatentSpace
+from atelier.families.sd1 import PREVIEW, SD1
+from atelier.sampling.prediction import Prediction
+
+INDEX = "model_index.json"
+PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
+             "StableDiffusionInpaintPipelineLegacy")  # fmt: skip
+#: names of the file with weights in a component's folder, the full precision first
+WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
+           "model.fp16.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin")  # fmt: skip
+
+
+def is_model_folder(path: Path) -> bool:
+    return (path / INDEX).is_file()
+
+
+def open_folder(path: Path, allow_pickle: bool = False) -> tuple[Family, Blueprint, dict[str, Source]]:
+    """Raises `UnknownModel` for a pipeline of another family, `BadModelFile` for missing or damaged parts."""
+    kind = str(_json(path / INDEX).get("_class_name"))
+    if kind not in PIPELINES:
+        raise UnknownModel(
+            f"{path.name} is a folder for {kind}, which this version cannot run.",
+            path=str(path), closest=SD1.name, missing=[],
+        )  # fmt: skip
+    unet, vae = _json(path / "unet" / "config.json"), _json(path / "vae" / "config.json")
+    text = _json(path / "text_encoder" / "config.json")
+    channels = int(unet.get("in_channels", 4))
+    if channels not in (4, 9):
+        raise UnknownModel(f"{path.name} has {channels} input channels, which this version cannot run.", path=str(path))
+    components = {
+        "unet": Component("unet", lambda: _made(UNet2DConditionModel, unet), _same, ("",)),
+        "vae": Component("vae", lambda: _made(AutoencoderKL, vae), _same, ("",)),
+        "text_encoder": Component("text_encoder", lambda: CLIPTextModel(CLIPTextConfig(**text)), _same, ("",)),
+    }
+    levels = len(vae["block_out_channels"])
+    usual = levels == 4 and vae["block_out_channels"][0] == 128
+    latent = LatentSpace(
+        channels=int(vae.get("latent_channels", 4)),
+        factor=2 ** (levels - 1),
+        scale=float(vae.get("scaling_factor", 0.18215)),
+        preview=PREVIEW if usual else (),
+    )
+    variant = "inpainting" if channels == 9 else ""
+    sources = {name: _source(path / name, name, allow_pickle) for name in components}
+    return SD1, Blueprint(components, _prediction(path), latent, channels, variant), sources
+
+
+def _made(kind: Any, config: dict[str, Any]) -> nn.Module:
+    return kind.from_config(config)
+
+
+def _same(names: Iterable[str]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        parsed = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadModelFile(f"{path} is missing or damaged.", remedy="Copy the whole folder again.", path=str(path)) from error
+    if not isinstance(parsed, dict):
+        raise BadModelFile(f"{path} is damaged.", remedy="Copy the whole folder again.", path=str(path))
+    return parsed
+
+
+def _source(path: Path, component: str, allow_pickle: bool) -> Source:
+    file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
+    if file is None:
+        raise BadModelFile(f"{path} has no file with weights.", remedy="Copy the whole folder again.", path=str(path))
+    tensors = dict(read_header(file, allow_pickle).tensors)
+    return Source(file, _both_names(tensors) if component == "text_encoder" else tensors)
+
+
+def _both_names(tensors: dict[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Text encoders are saved with or without `text_model.`, and built with or without it; both are found."""
+    head = "text_model."
+    bare = {name.removeprefix(head): info for name, info in tensors.items()}
+    return {**{head + name: info for name, info in bare.items()}, **bare}
+
+
+def _prediction(path: Path) -> Prediction:
+    config = _json(path / "scheduler" / "scheduler_config.json")
+    kind = {"epsilon": "eps", "v_prediction": "v"}.get(str(config.get("prediction_type", "epsilon")))
+    if kind is None or config.get("beta_schedule", "scaled_linear") != "scaled_linear":
+        raise UnknownModel(f"{path.name} was trained with a schedule that is not known here.", path=str(path))
+    return Prediction.scaled_linear(
+        kind=kind,
+        linear_start=float(config.get("beta_start", 0.00085)),
+        linear_end=float(config.get("beta_end", 0.012)),
+        steps=int(config.get("num_train_timesteps", 1000)),
+        zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
+    )

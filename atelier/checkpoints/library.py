@@ -1,0 +1,162 @@
+"""Library: which models are open, and how one takes the place of another."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from atelier.base.errors import NotFound
+from atelier.base.log import fields, logger
+from atelier.checkpoints.embeddings import EmbeddingSet, EmbeddingShelf
+from atelier.checkpoints.load import LoadedModel, Placement, load_checkpoint, with_vae
+from atelier.checkpoints.shelf import CheckpointFile, Shelf, VaeFile
+from atelier.families.clip import embedding_width
+
+log = logger(__name__)
+
+AUTOMATIC = "Automatic"
+NONE = "None"
+
+Stamp = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class LibraryOptions:
+    """`limit` models stay open at once; the one used longest ago is closed first."""
+
+    allow_pickle: bool = False
+    limit: int = 1
+
+
+@dataclass
+class _Open:
+    model: LoadedModel
+    stamp: Stamp | None
+
+
+def _nothing(_model: LoadedModel) -> None:
+    """Listens to nothing."""
+
+
+class Library:
+    """Belongs to one worker and is used from its thread only.
+
+    `on_opened` hears of every model that becomes current, `on_closed` of every model that is dropped, so that its
+    components can be forgotten elsewhere. A failure while loading changes nothing: the previous model stays.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        placement: Placement,
+        options: LibraryOptions | None = None,
+        on_opened: Callable[[LoadedModel], None] = _nothing,
+        on_closed: Callable[[LoadedModel], None] = _nothing,
+    ) -> None:
+        self.shelf = shelf
+        self.placement = placement
+        self.options = options or LibraryOptions()
+        self._on_opened = on_opened
+        self._on_closed = on_closed
+        self._open: OrderedDict[Path, _Open] = OrderedDict()
+        self._embeddings = EmbeddingShelf(shelf)
+
+    @property
+    def current(self) -> LoadedModel | None:
+        return next(reversed(self._open.values())).model if self._open else None
+
+    @property
+    def open_models(self) -> tuple[LoadedModel, ...]:
+        return tuple(entry.model for entry in self._open.values())
+
+    def open(self, checkpoint: str | None = None, vae: str = AUTOMATIC) -> LoadedModel:
+        """The named checkpoint with the named VAE, loaded if it is not open.
+
+        `checkpoint` None or "" means the current one, or the default. `vae` is a name, "Automatic" (the one that
+        belongs to the checkpoint, else its own) or "None" (always its own). Raises `NotFound`, `BadModelFile`,
+        `UnknownModel` or `ForbiddenPickle`; the model that was current then still is.
+        """
+        file = self._resolve(checkpoint)
+        wanted_vae = self._resolve_vae(vae, file)
+        entry = self._open.get(file.path)
+        stamp = _stamp(file.path)
+        # A file that is gone leaves the loaded model as it is; a file that was replaced is loaded again.
+        if entry is not None and (stamp is None or stamp == entry.stamp):
+            model = entry.model
+            if _path_of(model.vae_file) != _path_of(wanted_vae):
+                model = with_vae(model, self.placement, wanted_vae, self.options.allow_pickle)
+                self._keep(model, entry.stamp, replaced=entry.model)
+            elif model is not self.current:
+                self._keep(model, entry.stamp)
+            return model
+        model = load_checkpoint(file, self.placement, wanted_vae, self.options.allow_pickle)
+        # Only now, when the model is whole: hashing a wrong file would be time lost.
+        model = replace(model, file=self.shelf.hashed(file))
+        self._keep(model, stamp, replaced=None if entry is None else entry.model)
+        return model
+
+    def reload(self) -> LoadedModel:
+        """Reads the current model's file again. Raises as `open`; the loaded model then stays."""
+        old = self.current
+        if old is None:
+            return self.open()
+        file = self._resolve(old.file.name)
+        model = load_checkpoint(file, self.placement, old.vae_file, self.options.allow_pickle)
+        self._keep(replace(model, file=self.shelf.hashed(file)), _stamp(file.path), replaced=old)
+        return self.open(file.name, NONE if old.vae_file is None else old.vae_file.name)
+
+    def unload(self) -> None:
+        """Closes every model and gives its memory back."""
+        for entry in self._open.values():
+            self._on_closed(entry.model)
+        self._open.clear()
+
+    def embeddings(self) -> EmbeddingSet:
+        """The textual inversions that fit the current model, and why the others do not."""
+        model = self.open() if self.current is None else self.current
+        return self._embeddings.load(embedding_width(model.text_encoder), self.options.allow_pickle)
+
+    def _resolve(self, checkpoint: str | None) -> CheckpointFile:
+        if not checkpoint:
+            return self.current.file if self.current is not None else self.shelf.default_checkpoint()
+        try:
+            return self.shelf.find_checkpoint(checkpoint)
+        except NotFound:
+            for model in reversed(self.open_models):
+                if checkpoint in model.file.names():
+                    log.warning("checkpoint file is gone, the loaded model is used %s", fields(file=model.file.name))
+                    return model.file
+            raise
+
+    def _resolve_vae(self, vae: str, file: CheckpointFile) -> VaeFile | None:
+        if vae == NONE:
+            return None
+        return self.shelf.vae_for(file) if vae in ("", AUTOMATIC) else self.shelf.find_vae(vae)
+
+    def _keep(self, model: LoadedModel, stamp: Stamp | None, replaced: LoadedModel | None = None) -> None:
+        """Makes a model current. What it takes the place of is closed."""
+        self._open.pop(model.file.path, None)
+        self._open[model.file.path] = _Open(model, stamp)
+        if replaced is not None:
+            self._on_closed(replaced)
+        while len(self._open) > max(1, self.options.limit):
+            _, old = self._open.popitem(last=False)
+            log.info("checkpoint closed %s", fields(file=old.model.file.name))
+            self._on_closed(old.model)
+        self._on_opened(model)
+
+
+def _path_of(vae: VaeFile | None) -> Path | None:
+    return None if vae is None else vae.path
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """Size and time of change, None when the file is gone."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,254 @@
+"""Shelf: the model files on disk, their names, titles and hashes, and how a name finds its file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from atelier.base.errors import NotFound
+from atelier.base.files import HashCache
+from atelier.base.log import fields, logger
+from atelier.base.paths import Paths
+
+log = logger(__name__)
+
+CHECKPOINTS = (".safetensors", ".ckpt")
+VAES = (".safetensors", ".ckpt", ".pt", ".pth")
+EMBEDDINGS = (".pt", ".bin", ".safetensors", ".png", ".webp", ".avif", ".jxl")
+VAE_MARK = ".vae"
+FOLDER_MARK = "model_index.json"
+#: the model that comes with the program is taken only when there is no other
+SHIPPED = "atelier-"
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A checkpoint on disk: a file, or a folder in diffusers layout. `name` is its path below the models folder."""
+
+    name: str
+    path: Path
+    sha256: str | None = None
+    config: Path | None = None
+
+    @property
+    def short(self) -> str:
+        """The first 10 digits of the hash, or "" while it is not known."""
+        return (self.sha256 or "")[:10]
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} [{self.short}]" if self.short else self.name
+
+    @property
+    def stem(self) -> str:
+        base = self.name.rsplit("/", 1)[-1]
+        return base if self.path.is_dir() else base.rsplit(".", 1)[0]
+
+    @property
+    def short_title(self) -> str:
+        return f"{self.stem} [{self.short}]" if self.short else self.stem
+
+    def names(self) -> tuple[str, ...]:
+        """Every text that means this file exactly, except its old hash."""
+        found = [self.name.replace("/", "_").replace("\\", "_"), self.title, self.name, str(self.path), self.stem,
+                 self.short_title]  # fmt: skip
+        if self.sha256:
+            found += [f"{self.name} [{self.sha256}]", self.short, self.sha256]
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class VaeFile:
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class EmbeddingFile:
+    name: str
+    path: Path
+
+
+def old_hash(path: Path) -> str:
+    """The short hash of before 2023: sha256 of 64 KiB at 1 MiB, 8 digits. Shorter files hash nothing."""
+    with open(path, "rb") as file:
+        file.seek(0x100000)
+        return hashlib.sha256(file.read(0x10000)).hexdigest()[:8]
+
+
+class Shelf:
+    """Reads folders when told to `scan`, or at the first question. Hashes are computed only when asked for."""
+
+    def __init__(self, paths: Paths, hashes: HashCache) -> None:
+        self._paths = paths
+        self._hashes = hashes
+        self._checkpoints: tuple[CheckpointFile, ...] | None = None
+        self._vaes: tuple[VaeFile, ...] = ()
+        self._embeddings: tuple[EmbeddingFile, ...] = ()
+
+    def scan(self) -> None:
+        """Looks at all folders again."""
+        found: dict[str, CheckpointFile] = {}
+        vaes: dict[str, VaeFile] = {}
+        for root in self._paths.folders("checkpoint"):
+            for path in _walk(root):
+                name = path.relative_to(root).as_posix()
+                if _is_vae(path):
+                    vaes.setdefault(path.name, VaeFile(path.name, path))
+                elif path.is_dir() or path.suffix.lower() in CHECKPOINTS:
+                    found.setdefault(name, self._checkpoint(name, path))
+        for root in self._paths.folders("vae"):
+            for path in _walk(root):
+                if path.suffix.lower() in VAES:
+                    vaes.setdefault(path.name, VaeFile(path.name, path))
+        embeddings: dict[str, EmbeddingFile] = {}
+        for root in self._paths.folders("embedding"):
+            for path in _walk(root):
+                preview = path.stem.lower().endswith(".preview")
+                if path.suffix.lower() in EMBEDDINGS and not preview and path.stat().st_size > 0:
+                    embeddings.setdefault(path.stem, EmbeddingFile(path.stem, path))
+        self._checkpoints = tuple(sorted(found.values(), key=lambda f: _natural(f.name)))
+        self._vaes = tuple(sorted(vaes.values(), key=lambda f: _natural(f.name)))
+        self._embeddings = tuple(sorted(embeddings.values(), key=lambda f: _natural(f.name)))
+        log.info("models scanned %s", fields(checkpoints=len(found), vaes=len(vaes), embeddings=len(embeddings)))
+
+    def checkpoints(self) -> tuple[CheckpointFile, ...]:
+        if self._checkpoints is None:
+            self.scan()
+        return self._checkpoints or ()
+
+    def vaes(self) -> tuple[VaeFile, ...]:
+        self.checkpoints()
+        return self._vaes
+
+    def embeddings(self) -> tuple[EmbeddingFile, ...]:
+        self.checkpoints()
+        return self._embeddings
+
+    def default_checkpoint(self) -> CheckpointFile:
+        """The first of the user's own; else the one that comes with the program. Raises `NotFound` without any."""
+        files = self.checkpoints()
+        if not files:
+            folders = ", ".join(str(f) for f in self._paths.folders("checkpoint"))
+            raise NotFound("There is no checkpoint.", remedy=f"Put a .safetensors file into {folders}.")
+        return next((f for f in files if not f.name.startswith(SHIPPED)), files[0])
+
+    def find_checkpoint(self, name: str) -> CheckpointFile:
+        """By any of its names, then by the shortest title that contains the text. Raises `NotFound` with the closest."""
+        files = self.checkpoints()
+        wanted = name.strip()
+        exact = next((f for f in files if wanted and wanted in f.names()), None)
+        if exact is None and re.fullmatch(r"[0-9a-f]{8}", wanted):
+            exact = next((f for f in files if f.path.is_file() and old_hash(f.path) == wanted), None)
+        found = exact or _containing(files, wanted) or _containing(files, re.sub(r"\s*\[[^\]]*\]\s*$", "", wanted))
+        if found is not None:
+            return found
+        close = difflib.get_close_matches(wanted, [f.name for f in files] + [f.stem for f in files], n=3)
+        hint = ", ".join(close or [f.name for f in files[:5]])
+        raise NotFound(
+            f"There is no checkpoint named {name!r}.",
+            remedy=f"Try: {hint}." if hint else "Put a checkpoint into models/Stable-diffusion.",
+            name=name, closest=close,
+        )  # fmt: skip
+
+    def hashed(self, file: CheckpointFile) -> CheckpointFile:
+        """The same file with its sha256, which is computed now if it is not known; seconds for a large file."""
+        if file.sha256 is not None:
+            return file
+        weights = _main_file(file.path)
+        if weights is None:
+            return file
+        known = replace(file, sha256=self._hashes.sha256(weights))
+        self._checkpoints = tuple(known if f.path == file.path else f for f in self.checkpoints())
+        return known
+
+    def find_vae(self, name: str) -> VaeFile:
+        """By file name, with or without its extension. Raises `NotFound`."""
+        for vae in self.vaes():
+            if name in (vae.name, vae.path.stem, str(vae.path)):
+                return vae
+        close = difflib.get_close_matches(name, [v.name for v in self.vaes()], n=3)
+        hint = ", ".join(close or [v.name for v in self.vaes()[:5]])
+        raise NotFound(
+            f"There is no VAE named {name!r}.",
+            remedy=f"Try: {hint}." if hint else "Put a VAE into models/VAE.",
+            name=name, closest=close,
+        )  # fmt: skip
+
+    def vae_for(self, checkpoint: CheckpointFile) -> VaeFile | None:
+        """The VAE that belongs to a checkpoint: named in its .json, else one whose file name begins with its stem.
+
+        None means that the checkpoint's own is used.
+        """
+        named = self._user_metadata(checkpoint).get("vae")
+        if isinstance(named, str) and named not in ("", "Automatic", "None"):
+            for vae in self.vaes():
+                if named in (vae.name, vae.path.stem):
+                    return vae
+            log.warning("VAE of checkpoint not found %s", fields(checkpoint=checkpoint.name, vae=named))
+        own = [v for v in self.vaes() if v.name.startswith(checkpoint.stem)]
+        return min(own, key=lambda v: len(v.name), default=None)
+
+    def _checkpoint(self, name: str, path: Path) -> CheckpointFile:
+        config = path.with_suffix(".yaml")
+        weights = _main_file(path)
+        known = self._hashes.known(weights) if weights is not None else None
+        return CheckpointFile(name, path, known, config if path.is_file() and config.is_file() else None)
+
+    def _user_metadata(self, checkpoint: CheckpointFile) -> dict:
+        path = checkpoint.path.with_suffix(".json")
+        if not path.is_file():
+            return {}
+        try:
+            parsed = json.loads(path.read_text("utf-8-sig"))
+        except (OSError, ValueError) as error:
+            log.warning("notes of checkpoint unreadable %s", fields(file=str(path), error=str(error)))
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
+
+
+def _containing(files: tuple[CheckpointFile, ...], text: str) -> CheckpointFile | None:
+    """The file with the shortest title that contains the text; as written first, then in any case of letters."""
+    if not text:
+        return None
+    found = [f for f in files if text in f.title] or [f for f in files if text.lower() in f.title.lower()]
+    return min(found, key=lambda f: len(f.title), default=None)
+
+
+def _main_file(path: Path) -> Path | None:
+    """The file whose hash stands for a checkpoint: itself, or the denoiser of a folder."""
+    if path.is_file():
+        return path
+    return next(iter(sorted((path / "unet").glob("*.safetensors"))), None)
+
+
+def _is_vae(path: Path) -> bool:
+    return path.is_file() and path.stem.lower().endswith(VAE_MARK) and path.suffix.lower() in VAES
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """Order in which "model 2" stands before "model 10"."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name.lower()) if part]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Files below a folder, and folders in diffusers layout as one; hidden ones are passed over."""
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            # A link that leads back up would be walked for ever.
+            subfolders.clear()
+            continue
+        seen.add(real)
+        here = Path(folder)
+        models = [name for name in subfolders if (here / name / FOLDER_MARK).is_file()]
+        subfolders[:] = sorted(s for s in subfolders if s not in models and not s.startswith("."))
+        yield from (here / name for name in sorted(models))
+        yield from (here / name for name in sorted(files) if not name.startswith(".") and (here / name).is_file())
