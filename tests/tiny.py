@@ -78,7 +78,8 @@ def tiny_text_encoder(sizes: TinySizes | None = None) -> CLIPTextModel:
         CLIPTextConfig(
             vocab_size=VOCABULARY, hidden_size=s.context, intermediate_size=4 * s.context,
             num_hidden_layers=s.text_layers, num_attention_heads=s.heads, max_position_embeddings=77,
-            projection_dim=s.context, hidden_act="quick_gelu", bos_token_id=49406, eos_token_id=49407, pad_token_id=49407,
+            projection_dim=s.context, hidden_act="quick_gelu",
+            bos_token_id=49406, eos_token_id=49407, pad_token_id=49407,
         )
     ).eval()  # fmt: skip
     with torch.no_grad():
@@ -187,7 +188,9 @@ def write_tiny_vae(folder: Path, name: str = "tiny-vae", sizes: TinySizes | None
     return path
 
 
-def write_tiny_embedding(folder: Path, name: str = "tiny-style", vectors: int = 2, width: int = 16, seed: int = 5) -> Path:
+def write_tiny_embedding(
+    folder: Path, name: str = "tiny-style", vectors: int = 2, width: int = 16, seed: int = 5
+) -> Path:
     """A textual inversion in A1111's safetensors form."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"

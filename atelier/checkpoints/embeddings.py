@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,10 +20,12 @@ from PIL import Image, UnidentifiedImageError
 from atelier.base.errors import AtelierError, BadModelFile
 from atelier.base.log import fields, logger
 from atelier.checkpoints.reader import is_pickle, read_object, read_state_dict
-from atelier.checkpoints.shelf import EmbeddingFile, Shelf
 
 log = logger(__name__)
 
+EXTENSIONS = (".pt", ".bin", ".safetensors", ".png", ".webp", ".avif", ".jxl")
+#: what a picture that is damaged, or holds something else, can raise
+NOT_A_CARD = (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, binascii.Error, zlib.error)
 PICTURES = (".png", ".webp", ".avif", ".jxl")
 TEXT_CHUNK = "sd-ti-embedding"
 #: which text encoder a tensor of an SDXL file belongs to; "" is the only encoder of SD1 and SD2
@@ -36,8 +39,15 @@ class Embedding:
     name: str
     path: Path
     tensors: Mapping[str, torch.Tensor]
+    sha256: str = ""
     step: int | None = None
-    trained_on: str = ""
+    checkpoint: str = ""
+    checkpoint_name: str = ""
+
+    @property
+    def short(self) -> str:
+        """The first 12 digits of the hash, as infotext has it."""
+        return self.sha256[:12]
 
     @property
     def vectors(self) -> int:
@@ -61,64 +71,65 @@ class EmbeddingSet:
         return {name: e.tensors[encoder] for name, e in self.loaded.items() if encoder in e.tensors}
 
 
-class EmbeddingShelf:
-    """Embeddings on disk, read once and again when their file changes."""
+class EmbeddingReader:
+    """Reads embeddings once, and again when their file changes."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self) -> None:
         self._read: dict[Path, tuple[tuple[int, int, bool], Embedding | str]] = {}
 
-    def load(self, width: int, allow_pickle: bool = False) -> EmbeddingSet:
+    def load(self, files: Iterable[Path], width: int, allow_pickle: bool = False) -> EmbeddingSet:
         """Those whose vectors have `width` numbers. Never raises: a damaged file is skipped with its reason."""
         loaded: dict[str, Embedding] = {}
         skipped: dict[str, str] = {}
-        for file in self._shelf.embeddings():
+        for file in files:
             found = self._one(file, allow_pickle)
             if isinstance(found, str):
-                skipped[file.name] = found
+                skipped[file.stem] = found
             elif found.width != width:
                 skipped[found.name] = f"it has {found.width} numbers a vector, the model wants {width}"
             else:
                 loaded.setdefault(found.name, found)
         return EmbeddingSet(MappingProxyType(loaded), MappingProxyType(skipped))
 
-    def _one(self, file: EmbeddingFile, allow_pickle: bool) -> Embedding | str:
+    def _one(self, path: Path, allow_pickle: bool) -> Embedding | str:
         try:
-            stat = file.path.stat()
+            stat = path.stat()
         except OSError as error:
             return str(error.strerror or error)
         stamp = (stat.st_size, stat.st_mtime_ns, allow_pickle)
-        known = self._read.get(file.path)
+        known = self._read.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
         try:
-            found: Embedding | str = read_embedding(file.path, allow_pickle)
+            found: Embedding | str = read_embedding(path, allow_pickle)
         except AtelierError as error:
-            log.warning("embedding skipped %s", fields(file=file.path.name, reason=error.message))
+            log.warning("embedding skipped %s", fields(file=path.name, reason=error.message))
             found = error.message
-        self._read[file.path] = (stamp, found)
+        self._read[path] = (stamp, found)
         return found
 
 
 def read_embedding(path: Path, allow_pickle: bool = False) -> Embedding:
     """Raises `BadModelFile` when the file holds no embedding, `ForbiddenPickle` for pickles that may not be read."""
     if path.suffix.lower() in PICTURES:
-        return _from_object(path, _picture_data(path))
-    if is_pickle(path):
-        return _from_object(path, read_object(path, allow_pickle))
-    tensors, metadata = read_state_dict(path)
-    return _from_tensors(path, tensors, metadata.get("modelspec.title", ""))
+        found = _from_object(path, _picture_data(path))
+    elif is_pickle(path):
+        found = _from_object(path, read_object(path, allow_pickle))
+    else:
+        found = _from_tensors(path, read_state_dict(path))
+    return replace(found, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _from_tensors(path: Path, tensors: Mapping[str, torch.Tensor], trained_on: str = "") -> Embedding:
+def _from_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> Embedding:
     if all(part in tensors for part in SDXL_PARTS):
         found = {part: _rows(path, tensors[part]) for part in SDXL_PARTS}
         if len({tensor.shape[0] for tensor in found.values()}) != 1:
             raise BadModelFile(f"{path.name} has a different number of vectors for its two encoders.", path=str(path))
-        return Embedding(path.stem, path, MappingProxyType(found), trained_on=trained_on)
+        return Embedding(path.stem, path, MappingProxyType(found))
     if len(tensors) != 1:
         raise BadModelFile(f"{path.name} is not an embedding: it holds {len(tensors)} tensors.", path=str(path))
-    return Embedding(path.stem, path, MappingProxyType({"": _rows(path, next(iter(tensors.values())))}), trained_on=trained_on)
+    rows = _rows(path, next(iter(tensors.values())))
+    return Embedding(path.stem, path, MappingProxyType({"": rows}))
 
 
 def _from_object(path: Path, value: Any) -> Embedding:
@@ -138,7 +149,8 @@ def _from_object(path: Path, value: Any) -> Embedding:
             path=path,
             tensors=MappingProxyType({"": _rows(path, tensors[0])}),
             step=step if isinstance(step, int) else None,
-            trained_on=str(value.get("sd_checkpoint_name") or ""),
+            checkpoint=str(value.get("sd_checkpoint") or ""),
+            checkpoint_name=str(value.get("sd_checkpoint_name") or ""),
         )
     return _from_tensors(path, {k: v for k, v in value.items() if isinstance(v, torch.Tensor)})
 
@@ -147,7 +159,8 @@ def _rows(path: Path, tensor: torch.Tensor) -> torch.Tensor:  # [C] or [v, C] ->
     rows = tensor.detach().float()
     rows = rows[None] if rows.ndim == 1 else rows
     if rows.ndim != 2 or 0 in rows.shape:
-        raise BadModelFile(f"{path.name} is not an embedding: its tensor has shape {list(tensor.shape)}.", path=str(path))
+        shape = list(tensor.shape)
+        raise BadModelFile(f"{path.name} is not an embedding: its tensor has shape {shape}.", path=str(path))
     return rows
 
 
@@ -161,7 +174,7 @@ def _picture_data(path: Path) -> dict[str, Any]:
                 parsed = json.loads(base64.b64decode(text))
             else:
                 parsed = json.loads(_from_strips(np.asarray(image.convert("RGB"))))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, binascii.Error, zlib.error) as error:
+    except NOT_A_CARD as error:
         raise BadModelFile(f"{path.name} is a picture without an embedding in it.", path=str(path)) from error
     if not isinstance(parsed, dict):
         raise BadModelFile(f"{path.name} is a picture without an embedding in it.", path=str(path))

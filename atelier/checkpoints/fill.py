@@ -36,7 +36,7 @@ class Piece:
 
 
 def build_empty(component: Component, path: Path) -> nn.Module:
-    """The module on the meta device: shapes without memory. Raises `BadModelFile` for sizes that do not fit together."""
+    """The module on the meta device: shapes without memory. Raises `BadModelFile` for sizes that do not fit."""
     try:
         with torch.device("meta"):
             return component.build()

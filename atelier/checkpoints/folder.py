@@ -21,6 +21,7 @@ from atelier.families.sd1 import PREVIEW, SD1
 from atelier.sampling.prediction import Prediction
 
 INDEX = "model_index.json"
+REMEDY = "Copy the whole folder again."
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
              "StableDiffusionInpaintPipelineLegacy")  # fmt: skip
 #: names of the file with weights in a component's folder, the full precision first
@@ -75,16 +76,16 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         parsed = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise BadModelFile(f"{path} is missing or damaged.", remedy="Copy the whole folder again.", path=str(path)) from error
+        raise BadModelFile(f"{path} is missing or damaged.", remedy=REMEDY, path=str(path)) from error
     if not isinstance(parsed, dict):
-        raise BadModelFile(f"{path} is damaged.", remedy="Copy the whole folder again.", path=str(path))
+        raise BadModelFile(f"{path} is damaged.", remedy=REMEDY, path=str(path))
     return parsed
 
 
 def _source(path: Path, component: str, allow_pickle: bool) -> Source:
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if file is None:
-        raise BadModelFile(f"{path} has no file with weights.", remedy="Copy the whole folder again.", path=str(path))
+        raise BadModelFile(f"{path} has no file with weights.", remedy=REMEDY, path=str(path))
     tensors = dict(read_header(file, allow_pickle).tensors)
     return Source(file, _both_names(tensors) if component == "text_encoder" else tensors)
 

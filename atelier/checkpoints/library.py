@@ -10,10 +10,8 @@ from pathlib import Path
 
 from atelier.base.errors import NotFound
 from atelier.base.log import fields, logger
-from atelier.checkpoints.embeddings import EmbeddingSet, EmbeddingShelf
 from atelier.checkpoints.load import LoadedModel, Placement, load_checkpoint, with_vae
 from atelier.checkpoints.shelf import CheckpointFile, Shelf, VaeFile
-from atelier.families.clip import embedding_width
 
 log = logger(__name__)
 
@@ -21,14 +19,6 @@ AUTOMATIC = "Automatic"
 NONE = "None"
 
 Stamp = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class LibraryOptions:
-    """`limit` models stay open at once; the one used longest ago is closed first."""
-
-    allow_pickle: bool = False
-    limit: int = 1
 
 
 @dataclass
@@ -42,7 +32,8 @@ def _nothing(_model: LoadedModel) -> None:
 
 
 class Library:
-    """Belongs to one worker and is used from its thread only.
+    """Belongs to one worker and is used from its thread only. `limit` models stay open at once; the one used longest
+    ago is closed first. Weights in use are not closed with their model: whoever still holds it keeps it.
 
     `on_opened` hears of every model that becomes current, `on_closed` of every model that is dropped, so that its
     components can be forgotten elsewhere. A failure while loading changes nothing: the previous model stays.
@@ -52,17 +43,16 @@ class Library:
         self,
         shelf: Shelf,
         placement: Placement,
-        options: LibraryOptions | None = None,
+        limit: int = 1,
         on_opened: Callable[[LoadedModel], None] = _nothing,
         on_closed: Callable[[LoadedModel], None] = _nothing,
     ) -> None:
         self.shelf = shelf
         self.placement = placement
-        self.options = options or LibraryOptions()
+        self.limit = limit
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._open: OrderedDict[Path, _Open] = OrderedDict()
-        self._embeddings = EmbeddingShelf(shelf)
 
     @property
     def current(self) -> LoadedModel | None:
@@ -87,12 +77,12 @@ class Library:
         if entry is not None and (stamp is None or stamp == entry.stamp):
             model = entry.model
             if _path_of(model.vae_file) != _path_of(wanted_vae):
-                model = with_vae(model, self.placement, wanted_vae, self.options.allow_pickle)
+                model = with_vae(model, self.placement, wanted_vae, self.shelf.allow_pickle)
                 self._keep(model, entry.stamp, replaced=entry.model)
             elif model is not self.current:
                 self._keep(model, entry.stamp)
             return model
-        model = load_checkpoint(file, self.placement, wanted_vae, self.options.allow_pickle)
+        model = load_checkpoint(file, self.placement, wanted_vae, self.shelf.allow_pickle)
         # Only now, when the model is whole: hashing a wrong file would be time lost.
         model = replace(model, file=self.shelf.hashed(file))
         self._keep(model, stamp, replaced=None if entry is None else entry.model)
@@ -104,7 +94,7 @@ class Library:
         if old is None:
             return self.open()
         file = self._resolve(old.file.name)
-        model = load_checkpoint(file, self.placement, old.vae_file, self.options.allow_pickle)
+        model = load_checkpoint(file, self.placement, old.vae_file, self.shelf.allow_pickle)
         self._keep(replace(model, file=self.shelf.hashed(file)), _stamp(file.path), replaced=old)
         return self.open(file.name, NONE if old.vae_file is None else old.vae_file.name)
 
@@ -113,11 +103,6 @@ class Library:
         for entry in self._open.values():
             self._on_closed(entry.model)
         self._open.clear()
-
-    def embeddings(self) -> EmbeddingSet:
-        """The textual inversions that fit the current model, and why the others do not."""
-        model = self.open() if self.current is None else self.current
-        return self._embeddings.load(embedding_width(model.text_encoder), self.options.allow_pickle)
 
     def _resolve(self, checkpoint: str | None) -> CheckpointFile:
         if not checkpoint:
@@ -134,7 +119,8 @@ class Library:
     def _resolve_vae(self, vae: str, file: CheckpointFile) -> VaeFile | None:
         if vae == NONE:
             return None
-        return self.shelf.vae_for(file) if vae in ("", AUTOMATIC) else self.shelf.find_vae(vae)
+        found = self.shelf.vae_for(file) if vae in ("", AUTOMATIC) else self.shelf.find_vae(vae)
+        return None if found is None else self.shelf.hashed_vae(found)
 
     def _keep(self, model: LoadedModel, stamp: Stamp | None, replaced: LoadedModel | None = None) -> None:
         """Makes a model current. What it takes the place of is closed."""
@@ -142,7 +128,7 @@ class Library:
         self._open[model.file.path] = _Open(model, stamp)
         if replaced is not None:
             self._on_closed(replaced)
-        while len(self._open) > max(1, self.options.limit):
+        while len(self._open) > max(1, self.limit):
             _, old = self._open.popitem(last=False)
             log.info("checkpoint closed %s", fields(file=old.model.file.name))
             self._on_closed(old.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from atelier.checkpoints.reader import open_weights, read_header
 from atelier.checkpoints.shelf import CheckpointFile, VaeFile
 from atelier.families.autoencoder import decode, encode_images, with_fitted_preview
 from atelier.families.clip import load_tokenizer
-from atelier.families.family import Blueprint, Component, EncodeOptions, Evidence, Family
+from atelier.families.family import Blueprint, Component, EncodeOptions, Family
 from atelier.families.ldm_config import read_config
 from atelier.families.model import Model
 from atelier.sampling.conditioning import TextEncoding
@@ -63,12 +63,22 @@ class LoadedModel(Model):
         return self.family.call(self, inputs)
 
     def encode_images(
-        self, pixels: torch.Tensor, noise: torch.Tensor | None = None, generator: torch.Generator | None = None
+        self, pixels: torch.Tensor, generator: torch.Generator | None = None, noise: torch.Tensor | None = None
     ) -> torch.Tensor:  # [B, 3, H, W] in -1..1 -> scaled [B, C, h, w]
-        return encode_images(self, pixels, noise, generator)
+        return encode_images(self, pixels, generator, noise)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:  # scaled [B, C, h, w] -> [B, 3, H, W], about -1..1
         return decode(self, latents)
+
+    def use_vae_dtype(self, dtype: torch.dtype) -> None:
+        """The VAE computes in another precision from now on."""
+        self.vae.to(dtype=dtype)
+        self.vae_dtype = dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for models that encode texts in the same way; part of the key of cached encodings."""
+        return self.file.sha256 or str(self.file.path)
 
     def components(self) -> dict[str, nn.Module]:
         return {"unet": self.denoiser, "vae": self.vae, "text_encoder": self.text_encoder}
@@ -125,7 +135,9 @@ def with_vae(model: LoadedModel, placement: Placement, vae: VaeFile | None, allo
             raise BadModelFile(f"{model.file.path.name} has no VAE.", remedy=NO_VAE, path=str(model.file.path))
     module = _filled(_plan(model.blueprint.components["vae"], source), placement, "vae")
     latent = model.blueprint.latent
-    return replace(model, vae=module, vae_file=vae, latent=latent if latent.preview else with_fitted_preview(latent, module))
+    if not latent.preview:
+        latent = with_fitted_preview(latent, module)
+    return replace(model, vae=module, vae_file=vae, latent=latent, vae_dtype=placement.vae_dtype)
 
 
 def _open_file(file: CheckpointFile, allow_pickle: bool) -> tuple[Family, Blueprint, dict[str, fill.Source]]:

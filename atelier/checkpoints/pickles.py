@@ -27,6 +27,7 @@ STORAGES = MappingProxyType({
     "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8", "ByteStorage": "U8",
     "BoolStorage": "BOOL", "UntypedStorage": "U8",
 })  # fmt: skip
+DTYPES = ("float16", "float32", "float64", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 #: trainers leave these objects beside the weights; they are replaced by an empty shell and never run
 SHELLS = frozenset({
@@ -122,7 +123,8 @@ def _read_zip(path: Path, file: BinaryIO) -> Any:
     for storage in storages.values():
         entry = entries[f"{folder}data/{storage.key}"]
         if entry.compress_type != zipfile.ZIP_STORED:
-            raise BadModelFile(f"{path.name} holds compressed weights.", remedy="Convert it to safetensors.", path=str(path))
+            remedy = "Convert it to safetensors."
+            raise BadModelFile(f"{path.name} holds compressed weights.", remedy=remedy, path=str(path))
         # The local header repeats the name and may pad differently from the directory: it has to be read itself.
         file.seek(entry.header_offset)
         local = file.read(30)
@@ -263,5 +265,5 @@ ALLOWED: Mapping[str, Callable[..., Any]] = MappingProxyType({
     "builtins.int": int,
     "copyreg._reconstructor": _rebuild,
     "copy_reg._reconstructor": _rebuild,
-    **{f"torch.{name}": _Dtype(name) for name in ("float16", "float32", "float64", "bfloat16", "int64", "int32", "uint8")},
+    **{f"torch.{name}": _Dtype(name) for name in DTYPES},
 })  # fmt: skip

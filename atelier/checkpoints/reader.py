@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -112,14 +112,15 @@ def open_weights(path: Path) -> Iterator[Weights]:
         yield Weights(path, mapped)
 
 
-def read_state_dict(path: Path, allow_pickle: bool = False) -> tuple[dict[str, torch.Tensor], Mapping[str, str]]:
-    """All tensors of a file by name, and its metadata. For small files; checkpoints are read component by component.
+def read_state_dict(path: Path, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
+    """All tensors of a file by name, without wrappers. For small files; a checkpoint is read component by component.
 
-    Raises `BadModelFile` or `ForbiddenPickle`.
+    What trainers wrote beside the tensors is in `read_header(path).metadata`. Raises `BadModelFile` or
+    `ForbiddenPickle`.
     """
     header = read_header(path, allow_pickle)
     with open_weights(path) as weights:
-        return {name: weights.read(info) for name, info in header.tensors.items()}, header.metadata
+        return {name: weights.read(info) for name, info in header.tensors.items()}
 
 
 def read_object(path: Path, allow_pickle: bool = False) -> Any:

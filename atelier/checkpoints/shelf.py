@@ -7,20 +7,24 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from atelier.base.errors import NotFound
 from atelier.base.files import HashCache
 from atelier.base.log import fields, logger
 from atelier.base.paths import Paths
+from atelier.checkpoints.embeddings import EXTENSIONS, EmbeddingReader, EmbeddingSet
+from atelier.families.clip import embedding_width
+from atelier.families.model import Model
 
 log = logger(__name__)
 
 CHECKPOINTS = (".safetensors", ".ckpt")
 VAES = (".safetensors", ".ckpt", ".pt", ".pth")
-EMBEDDINGS = (".pt", ".bin", ".safetensors", ".png", ".webp", ".avif", ".jxl")
 VAE_MARK = ".vae"
 FOLDER_MARK = "model_index.json"
 #: the model that comes with the program is taken only when there is no other
@@ -65,14 +69,15 @@ class CheckpointFile:
 
 @dataclass(frozen=True)
 class VaeFile:
+    """`name` is the file's name with its extension."""
+
     name: str
     path: Path
+    sha256: str | None = None
 
-
-@dataclass(frozen=True)
-class EmbeddingFile:
-    name: str
-    path: Path
+    @property
+    def short(self) -> str:
+        return (self.sha256 or "")[:10]
 
 
 def old_hash(path: Path) -> str:
@@ -83,14 +88,19 @@ def old_hash(path: Path) -> str:
 
 
 class Shelf:
-    """Reads folders when told to `scan`, or at the first question. Hashes are computed only when asked for."""
+    """Reads folders when told to `scan`, or at the first question. Hashes are computed only when asked for.
 
-    def __init__(self, paths: Paths, hashes: HashCache) -> None:
+    `allow_pickle` is the setting of that name, for everything that is read from the shelf.
+    """
+
+    def __init__(self, paths: Paths, hashes: HashCache, allow_pickle: bool = False) -> None:
+        self.allow_pickle = allow_pickle
         self._paths = paths
         self._hashes = hashes
+        self._embedding_reader = EmbeddingReader()
         self._checkpoints: tuple[CheckpointFile, ...] | None = None
         self._vaes: tuple[VaeFile, ...] = ()
-        self._embeddings: tuple[EmbeddingFile, ...] = ()
+        self._embeddings: tuple[Path, ...] = ()
 
     def scan(self) -> None:
         """Looks at all folders again."""
@@ -100,22 +110,22 @@ class Shelf:
             for path in _walk(root):
                 name = path.relative_to(root).as_posix()
                 if _is_vae(path):
-                    vaes.setdefault(path.name, VaeFile(path.name, path))
+                    vaes.setdefault(path.name, VaeFile(path.name, path, self._hashes.known(path)))
                 elif path.is_dir() or path.suffix.lower() in CHECKPOINTS:
                     found.setdefault(name, self._checkpoint(name, path))
         for root in self._paths.folders("vae"):
             for path in _walk(root):
                 if path.suffix.lower() in VAES:
-                    vaes.setdefault(path.name, VaeFile(path.name, path))
-        embeddings: dict[str, EmbeddingFile] = {}
+                    vaes.setdefault(path.name, VaeFile(path.name, path, self._hashes.known(path)))
+        embeddings: dict[str, Path] = {}
         for root in self._paths.folders("embedding"):
             for path in _walk(root):
                 preview = path.stem.lower().endswith(".preview")
-                if path.suffix.lower() in EMBEDDINGS and not preview and path.stat().st_size > 0:
-                    embeddings.setdefault(path.stem, EmbeddingFile(path.stem, path))
+                if path.suffix.lower() in EXTENSIONS and not preview and path.stat().st_size > 0:
+                    embeddings.setdefault(path.stem, path)
         self._checkpoints = tuple(sorted(found.values(), key=lambda f: _natural(f.name)))
         self._vaes = tuple(sorted(vaes.values(), key=lambda f: _natural(f.name)))
-        self._embeddings = tuple(sorted(embeddings.values(), key=lambda f: _natural(f.name)))
+        self._embeddings = tuple(sorted(embeddings.values(), key=lambda p: _natural(p.name)))
         log.info("models scanned %s", fields(checkpoints=len(found), vaes=len(vaes), embeddings=len(embeddings)))
 
     def checkpoints(self) -> tuple[CheckpointFile, ...]:
@@ -127,9 +137,15 @@ class Shelf:
         self.checkpoints()
         return self._vaes
 
-    def embeddings(self) -> tuple[EmbeddingFile, ...]:
+    def embeddings(self, model: Model) -> EmbeddingSet:
+        """The textual inversions that fit a model's text encoder, and why the others do not."""
         self.checkpoints()
-        return self._embeddings
+        width = embedding_width(model.text_encoder)
+        return self._embedding_reader.load(self._embeddings, width, self.allow_pickle)
+
+    def embeddings_for(self, model: Model) -> Mapping[str, torch.Tensor]:
+        """Name -> vectors [v, C], as `EncodeOptions.embeddings` wants it."""
+        return self.embeddings(model).tensors()
 
     def default_checkpoint(self) -> CheckpointFile:
         """The first of the user's own; else the one that comes with the program. Raises `NotFound` without any."""
@@ -140,7 +156,7 @@ class Shelf:
         return next((f for f in files if not f.name.startswith(SHIPPED)), files[0])
 
     def find_checkpoint(self, name: str) -> CheckpointFile:
-        """By any of its names, then by the shortest title that contains the text. Raises `NotFound` with the closest."""
+        """By any of its names, then by the shortest title with the text in it. Raises `NotFound` with the closest."""
         files = self.checkpoints()
         wanted = name.strip()
         exact = next((f for f in files if wanted and wanted in f.names()), None)
@@ -167,6 +183,10 @@ class Shelf:
         known = replace(file, sha256=self._hashes.sha256(weights))
         self._checkpoints = tuple(known if f.path == file.path else f for f in self.checkpoints())
         return known
+
+    def hashed_vae(self, vae: VaeFile) -> VaeFile:
+        """The same VAE with its sha256, which is computed now if it is not known."""
+        return vae if vae.sha256 else replace(vae, sha256=self._hashes.sha256(vae.path))
 
     def find_vae(self, name: str) -> VaeFile:
         """By file name, with or without its extension. Raises `NotFound`."""

@@ -14,8 +14,8 @@ from atelier.families.model import Model, place_of
 def encode_images(
     model: Model,
     pixels: torch.Tensor,
-    noise: torch.Tensor | None = None,
     generator: torch.Generator | None = None,
+    noise: torch.Tensor | None = None,
 ) -> torch.Tensor:  # [B, 3, H, W] -> [B, C, H / f, W / f], float32
     """Scaled latents of pictures in -1..1, whose sides must be whole cells.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -85,6 +85,12 @@ class EncodeOptions:
     emphasis: str = "Original"
     comma_backtrack: int = 20
     embeddings: Mapping[str, torch.Tensor] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def fingerprint(self) -> tuple[Hashable, ...]:
+        """Equal for options that give the same encoding; part of the key of cached encodings."""
+        known = tuple((name, tuple(t.shape), float(t.double().sum())) for name, t in sorted(self.embeddings.items()))
+        return (self.clip_skip, self.emphasis, self.comma_backtrack, known)
 
 
 @dataclass(frozen=True)

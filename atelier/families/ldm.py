@@ -22,7 +22,9 @@ _UNET_ENDS = (
     ("time_embedding.linear_2.", "time_embed.2."), ("add_embedding.linear_1.", "label_emb.0.0."),
     ("add_embedding.linear_2.", "label_emb.0.2."), ("conv_norm_out.", "out.0."), ("conv_out.", "out.2."),
 )  # fmt: skip
-_VAE_ATTENTION = (("group_norm.", "norm."), ("to_q.", "q."), ("to_k.", "k."), ("to_v.", "v."), ("to_out.0.", "proj_out."))
+_VAE_ATTENTION = (
+    ("group_norm.", "norm."), ("to_q.", "q."), ("to_k.", "k."), ("to_v.", "v."), ("to_out.0.", "proj_out."),
+)  # fmt: skip
 
 _UNET_PART = re.compile(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.*)")
 _UNET_SCALE = re.compile(r"(down|up)_blocks\.(\d+)\.(?:down|up)samplers\.0\.conv\.(.*)")
@@ -51,7 +53,8 @@ def unet_names(names: Iterable[str], resnets_per_level: int) -> dict[str, str]:
 def _unet_name(name: str, stride: int, with_attention: set[str]) -> str:
     if part := _UNET_PART.match(name):
         side, level, kind, index, rest = part[1], int(part[2]), part[3], int(part[4]), part[5]
-        block = f"input_blocks.{stride * level + index + 1}" if side == "down" else f"output_blocks.{stride * level + index}"
+        number = stride * level + index
+        block = f"input_blocks.{number + 1}" if side == "down" else f"output_blocks.{number}"
         return f"{block}.0.{_swap_head(rest, _RESNET)}" if kind == "resnets" else f"{block}.1.{rest}"
     if scale := _UNET_SCALE.match(name):
         side, level, rest = scale[1], int(scale[2]), scale[3]
@@ -62,7 +65,9 @@ def _unet_name(name: str, stride: int, with_attention: set[str]) -> str:
         return f"output_blocks.{stride * level + stride - 1}.{place}.conv.{rest}"
     if middle := _UNET_MIDDLE.match(name):
         kind, index, rest = middle[1], int(middle[2]), middle[3]
-        return f"middle_block.{2 * index}.{_swap_head(rest, _RESNET)}" if kind == "resnets" else f"middle_block.1.{rest}"
+        if kind == "attentions":
+            return f"middle_block.1.{rest}"
+        return f"middle_block.{2 * index}.{_swap_head(rest, _RESNET)}"
     return _swap_head(name, _UNET_ENDS)
 
 

@@ -36,11 +36,12 @@ def match(evidence: Evidence) -> Match | NoMatch:
     first = shapes.get(UNET_PREFIX + FIRST)
     if first is None:
         return NoMatch("it has no denoiser under the names of Stable Diffusion", (UNET_PREFIX + FIRST,))
-    context = next((s for k, s in shapes.items() if k.startswith(UNET_PREFIX) and k.endswith("attn2.to_k.weight")), None)
+    reads = [s for k, s in shapes.items() if k.startswith(UNET_PREFIX) and k.endswith("attn2.to_k.weight")]
+    context = reads[0] if reads else None
     if context is None:
         return NoMatch("its denoiser has no cross-attention", (UNET_PREFIX + CONTEXT,), 1)
     text = any(k.startswith("cond_stage_model.transformer.") for k in shapes)
-    width = int(params_of(evidence.config)["unet_config"]["params"].get("context_dim", WIDTH)) if _own(evidence) else WIDTH
+    width = _context_width(evidence)
     if context[1] != width:
         return NoMatch(f"its denoiser reads text vectors of width {context[1]}, not {width}", (), 1 + text)
     if not text:
@@ -58,6 +59,16 @@ def match(evidence: Evidence) -> Match | NoMatch:
 
 def _own(evidence: Evidence) -> bool:
     return evidence.config is not None and isinstance(params_of(evidence.config).get("unet_config"), dict)
+
+
+def _context_width(evidence: Evidence) -> int:
+    if not _own(evidence):
+        return WIDTH
+    params = params_of(evidence.config)["unet_config"].get("params")
+    width = params.get("context_dim", WIDTH) if isinstance(params, dict) else WIDTH
+    if not isinstance(width, int):
+        raise BadModelFile(f"The configuration beside the checkpoint has context_dim {width!r}, not a number.")
+    return width
 
 
 def blueprint(evidence: Evidence) -> Blueprint:
@@ -114,7 +125,7 @@ def _prediction(params: Config, evidence: Evidence) -> Prediction:
     """What the network predicts: the file's configuration, else marks in the file, else noise ("eps")."""
     stated = None if evidence.config is None else params_of(evidence.config).get("parameterization")
     marks = evidence.metadata
-    hints = (marks.get("modelspec.prediction_type", ""), marks.get("prediction_type", ""), marks.get("ss_v_parameterization", ""))
+    hints = [marks.get(k) for k in ("modelspec.prediction_type", "prediction_type", "ss_v_parameterization")]
     if stated is not None:
         kind = {"v": "v", "v_prediction": "v", "eps": "eps", "epsilon": "eps"}[str(stated)]
     else:
