@@ -53,7 +53,7 @@ class FileLock:
         """Replaces the content in place; only for the holder."""
         if self._handle is None:
             raise RuntimeError(f"{self.path} is not locked")
-        data = text.encode("utf-8")
+        data = text.encode("utf-8", errors="replace")
         os.lseek(self._handle, 0, os.SEEK_SET)
         os.write(self._handle, data)
         os.ftruncate(self._handle, len(data))
