@@ -31,7 +31,7 @@ def _one(run: Run, latents: torch.Tensor) -> torch.Tensor:
         return tiled_decode(model.decode, latents, model.latent.factor) if tiled else model.decode(latents)
 
     pixels = run.services.ladder.run("decode", work, run)
-    if bool(torch.isnan(pixels).any()) and run.settings.auto_vae_precision and model.vae_dtype != torch.float32:
+    if bool(torch.isnan(pixels).any()) and run.settings.auto_vae_precision and next(model.vae.parameters()).dtype != torch.float32:
         run.comment("The VAE gave NaN in half precision; it was switched to float32.")
         model.use_vae_dtype(torch.float32)
         pixels = run.services.ladder.run("decode", work, run)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
-import torch
-
-from atelier.families.clip import EncodeOptions
+from atelier.families.family import EncodeOptions
 from atelier.pipeline.state import Pass
 from atelier.prompts.parse import parse_prompt
 from atelier.sampling.conditioning import Conditioning, ScheduledEncoding, TextEncoding
@@ -16,7 +14,7 @@ CACHED_SCHEDULES = 64
 
 
 class EncodingCache:
-    """The encodings used last, by everything that decides them. Kept on the device where they were made."""
+    """The encodings used last, by everything that decides them. Cleared when a model is opened or closed."""
 
     def __init__(self, limit: int = CACHED_SCHEDULES) -> None:
         self._limit = limit
@@ -39,14 +37,15 @@ class EncodingCache:
         self._entries.clear()
 
 
-def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str], calls: int) -> Conditioning:
-    """`calls` is the number of model calls expected; prompt schedules count in calls, as A1111's do.
+def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str]) -> Conditioning:
+    """Prompt schedules count in model calls, as A1111's do.
 
     In the hires pass the schedule's range goes on from the first pass.
     """
     run = current.batch.run
     settings = run.settings
     options = encode_options(current)
+    calls = current.plan.prompt_calls
     hires = current.notes.get("first_calls")
 
     def scheduled(texts_until: Sequence[tuple[int, str]]) -> ScheduledEncoding:
@@ -76,13 +75,14 @@ def encode_options(current: Pass) -> EncodeOptions:
     )
 
 
-@torch.inference_mode()
 def _cached(current: Pass, texts: tuple[str, ...], options: EncodeOptions) -> list[TextEncoding]:
     run = current.batch.run
     cache = run.services.encodings
-    key = (current.model.fingerprint, texts, options.fingerprint, run.notes.get("patches", ""))
+    key = (current.model.fingerprint, texts, options.fingerprint)
     found = cache.get(key) if run.settings.persistent_cond_cache else None
     if found is None:
-        found = current.model.family.encode(current.model, list(texts), options)
+        with run.services.residency.lease(current.model.text_encoder):
+            work = lambda: current.model.encode_texts(list(texts), options)  # noqa: E731
+            found = run.services.ladder.run("encode", work, run)
         cache.put(key, found)
     return found

@@ -41,7 +41,7 @@ def hires_pass(first: Pass) -> Pass:
         batch, "hires", width, height,
         prompts=list(batch.hires_prompts), negatives=list(batch.hires_negatives), model=run.model, plan=plan,
         noise=picture_noise(batch, width, height), cfg_scale=first.cfg_scale, steps=steps, source=source,
-        notes={"first_calls": first.plan.calls},
+        notes={"first_calls": first.plan.prompt_calls},
     )  # fmt: skip
     if run.model.is_inpainting:
         second.concat = inpainting_channels(second, [])

@@ -7,7 +7,7 @@ from typing import Any
 from atelier.params.infotext import write_infotext
 from atelier.params.request import GenerationRequest
 from atelier.pipeline.state import Frame, PlannedPicture, Run
-from atelier.sampling.catalogue import resolve
+from atelier.pipeline.sample import effective_sampler
 
 FILL_WORDS = ("fill", None, "latent noise", "latent nothing")
 
@@ -31,9 +31,7 @@ def describe_frame(frame: Frame) -> str:
 def _head(run: Run, picture: PlannedPicture) -> dict[str, Any]:
     """The fixed keys in their fixed order; None leaves a key out."""
     request, settings, model = run.request, run.settings, run.model
-    sampler, schedule = resolve(
-        request.sampling.sampler, request.sampling.scheduler, run.services.samplers, run.services.schedules
-    )
+    sampler, schedule = effective_sampler(run)
     varied = request.seed.subseed_strength != 0
     resized = request.seed.resize_from_w > 0 and request.seed.resize_from_h > 0
     clip_skip = settings.CLIP_stop_at_last_layers
@@ -44,7 +42,7 @@ def _head(run: Run, picture: PlannedPicture) -> dict[str, Any]:
     return {
         "Steps": request.sampling.steps,
         "Sampler": sampler.name,
-        "Schedule type": _schedule_label(sampler, schedule),
+        "Schedule type": schedule,
         "CFG scale": request.sampling.cfg_scale,
         "Image CFG scale": request.source.image_cfg_scale if request.kind == "img2img" else None,
         "Seed": picture.seed,
@@ -63,11 +61,6 @@ def _head(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "RNG": settings.randn_source if settings.randn_source != "GPU" else None,
         "Tiling": "True" if tiling else None,
     }
-
-
-def _schedule_label(sampler: Any, schedule: Any) -> str:
-    """Automatic is replaced by the schedule in force when the sampler has one of its own."""
-    return schedule if isinstance(schedule, str) else schedule.label
 
 
 def _strength(request: GenerationRequest) -> float | None:
@@ -152,9 +145,7 @@ def result_info(run: Run) -> dict[str, Any]:
     pictures = plan.pictures
     first = pictures[0] if pictures else None
     grids = sum(p.role == "grid" for p in run.pictures)
-    sampler, _ = resolve(
-        request.sampling.sampler, request.sampling.scheduler, run.services.samplers, run.services.schedules
-    )
+    sampler, _ = effective_sampler(run)
     return {
         "prompt": first.prompt if first else "",
         "all_prompts": [p.prompt for p in pictures],

@@ -103,7 +103,7 @@ def encode_picture(current: Pass, image: Image.Image, seed: int) -> torch.Tensor
         image = resize(image, *whole)
     generator = torch.Generator("cpu").manual_seed((seed ^ ENCODER_STREAM) % 2**63)
     pixels = pixels_of([image], model.device)
-    return run.services.ladder.run("encode", lambda: model.encode_images(pixels, generator), run).float()
+    return run.services.ladder.run("encode", lambda: model.encode_images(pixels, generator=generator), run).float()
 
 
 def _apply_mask(current: Pass, frames: list[InpaintFrame]) -> None:
@@ -137,7 +137,7 @@ def inpainting_channels(current: Pass, frames: list[InpaintFrame]) -> torch.Tens
         mask = torch.ones(size, device=model.device)
         with run.services.residency.lease(model.vae):
             generator = torch.Generator("cpu").manual_seed(ENCODER_STREAM)
-            masked = model.encode_images(grey, generator).float()
+            masked = model.encode_images(grey, generator=generator).float()
         return torch.cat([mask, masked.expand(size[0], -1, -1, -1)], dim=1)
     rows = []
     with run.services.residency.lease(model.vae):
@@ -160,5 +160,5 @@ def _masked_row(current: Pass, frame: InpaintFrame, seed: int, cells: tuple[int,
         mask = mask.round() if run.request.mask.round else mask
     seen = torch.lerp(pixels, pixels * (1 - mask), run.settings.inpainting_mask_weight)
     generator = torch.Generator("cpu").manual_seed((seed ^ ENCODER_STREAM) % 2**63)
-    masked = model.encode_images(seen, generator).float()
+    masked = model.encode_images(seen, generator=generator).float()
     return torch.cat([F.interpolate(mask, size=cells), masked], dim=1)

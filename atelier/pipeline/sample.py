@@ -13,8 +13,8 @@ from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.encode import encode_pass
 from atelier.pipeline.preview import Previewer
-from atelier.pipeline.state import Batch, Pass
-from atelier.sampling.catalogue import resolve
+from atelier.pipeline.state import Batch, Pass, Run
+from atelier.sampling.catalogue import Sampler
 from atelier.sampling.denoise import Denoiser
 from atelier.sampling.guidance import ClassifierFree
 from atelier.sampling.noise import PictureNoise
@@ -68,11 +68,19 @@ def plan_pass(
 ) -> SamplingPlan:
     """`strength` is None for txt2img. Raises `BadRequest` for an unknown sampler or schedule."""
     run = batch.run
-    chosen, schedule = resolve(sampler, scheduler, run.services.samplers, run.services.schedules)
+    catalogue = run.services.catalogue
+    chosen, label = catalogue.resolve(sampler, scheduler)
     return plan_sampling(
-        chosen, schedule, steps, run.model.prediction,
+        chosen, catalogue.schedule_for(chosen, label), steps, run.model.prediction,
         denoising_strength=strength, fixed_steps=fixed_steps, options=sampler_options(run.request, run.settings),
     )  # fmt: skip
+
+
+def effective_sampler(run: Run) -> tuple[Sampler, str]:
+    """The sampler, and the label of the schedule in force: the sampler's own default replaces Automatic."""
+    catalogue, own = run.services.catalogue, run.request.sampling
+    sampler, label = catalogue.resolve(own.sampler, own.scheduler)
+    return sampler, catalogue.schedule_for(sampler, label).label if sampler.schedule else label
 
 
 def picture_noise(batch: Batch, width: int, height: int) -> PictureNoise:
@@ -104,7 +112,7 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
     hooks = run.services.hooks
     current.first_noise = current.noise.first()
     if current.conditioning is None:
-        current.conditioning = encode_pass(current, current.prompts, current.negatives, current.plan.calls)
+        current.conditioning = encode_pass(current, current.prompts, current.negatives)
     hooks.amend_conditioning(batch=batch, sampling_pass=current)
     current.start = current.plan.start(current.first_noise, current.source)
     hooks.before_sampling(sampling_pass=current)

@@ -16,7 +16,7 @@ from atelier.imaging.naming import NameContext, default_pattern, file_stem, grid
 from atelier.imaging.writer import save_picture, save_side_text
 from atelier.pipeline.infotext import describe, describe_frame
 from atelier.pipeline.state import Batch, Frame, Picture, PictureDraft, Run
-from atelier.sampling.catalogue import resolve
+from atelier.pipeline.sample import effective_sampler
 
 
 def save_frames(batch: Batch) -> list[Image.Image]:
@@ -126,9 +126,7 @@ def _folder(run: Run, grid: bool) -> Path:
 def _context(run: Run, image: Image.Image, frame: Frame | None) -> NameContext:
     request, model, plan = run.request, run.model, run.plan
     first = plan.pictures[0] if plan.pictures else None
-    sampler, schedule = resolve(
-        request.sampling.sampler, request.sampling.scheduler, run.services.samplers, run.services.schedules
-    )
+    sampler, schedule = effective_sampler(run)
     planned = frame.batch.pictures[min(frame.position, len(frame.batch.pictures) - 1)] if frame else first
     return NameContext(
         seed=frame.seed if frame else (first.seed if first else None),
@@ -139,7 +137,7 @@ def _context(run: Run, image: Image.Image, frame: Frame | None) -> NameContext:
         height=image.height,
         styles=request.prompt.styles,
         sampler=sampler.name,
-        scheduler=schedule if isinstance(schedule, str) else schedule.label,
+        scheduler=schedule,
         model_name=model.file.name,
         model_hash=model.file.short or "",
         vae_filename=model.vae_file.name if model.vae_file else "",

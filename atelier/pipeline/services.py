@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from atelier.device.residency import Residency
     from atelier.pipeline.encode import EncodingCache
     from atelier.pipeline.state import Picture, Run
-    from atelier.sampling.catalogue import Sampler, Schedule
+    from atelier.sampling.catalogue import Catalogue
     from atelier.tools.upscale import Upscaler
 
 
@@ -36,8 +36,7 @@ class Services:
     blobs: BlobStore
     hashes: HashCache
     styles: StyleBook
-    samplers: Registry[Sampler]
-    schedules: Registry[Schedule]
+    catalogue: Catalogue
     upscalers: Registry[Upscaler]
     encodings: EncodingCache
     residency: Residency

@@ -1,0 +1,215 @@
+"""Engine: what one device worker owns, wired here; runs a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import psutil
+import torch
+
+from atelier.base.cancel import CancelToken
+from atelier.base.errors import AtelierError, BadRequest
+from atelier.base.events import Event, ModelLoaded, StageChanged
+from atelier.base.files import HashCache
+from atelier.base.log import fields, logger
+from atelier.base.version import VERSION
+from atelier.checkpoints.library import Library
+from atelier.checkpoints.load import LoadedModel, Placement
+from atelier.checkpoints.shelf import Shelf
+from atelier.device.choose import choose
+from atelier.device.recovery import Ladder
+from atelier.device.residency import Residency
+from atelier.imaging.numbering import Numbering
+from atelier.jobs.executor import EngineConfig
+from atelier.jobs.job import Job
+from atelier.params.capabilities import (
+    Capabilities, EmbeddingInfo, FileInfo, ModelInfo, SamplerInfo, SchedulerInfo, UpscalerInfo,
+)  # fmt: skip
+from atelier.params.field import declarations_of
+from atelier.params.groups import GROUPS
+from atelier.params.schema import request_from_json
+from atelier.params.settings import SettingsSnapshot
+from atelier.pipeline.encode import EncodingCache
+from atelier.pipeline.hires import LATENT_MODES
+from atelier.pipeline.run import generate
+from atelier.pipeline.services import Services
+from atelier.prompts.styles import StyleBook
+from atelier.sampling.catalogue import default_catalogue
+from atelier.tools.upscale import default_upscalers
+
+log = logger(__name__)
+
+Publish = Callable[[Event], Any]
+
+
+def build(config: EngineConfig) -> Engine:
+    """What a worker calls, by its dotted name, in its own thread or process."""
+    return Engine(config)
+
+
+class Engine:
+    """Owns the device, the open models and the services of the pipeline. Used from one thread."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.choice = choose(config.arguments)
+        log.info("device chosen: %s", self.choice.reason)
+        self.residency = Residency(self.choice.device, str(config.arguments.get("memory_policy") or "keep"))
+        self.services = self._services()
+        self.model_error = ""
+        self._kinds: Mapping[str, Callable[[Job, CancelToken, Publish, SettingsSnapshot], dict[str, Any]]] = (
+            MappingProxyType({
+                "txt2img": self._generate, "img2img": self._generate, "load_model": self._load_model,
+                "unload_model": self._unload_model, "refresh": self._refresh, "memory": self._memory,
+            })
+        )  # fmt: skip
+
+    def _services(self) -> Services:
+        paths, arguments = self.config.paths, self.config.arguments
+        hashes = HashCache(paths.cache / "hashes.json")
+        shelf = Shelf(paths, hashes)
+        choice = self.choice
+        # Weights wait in memory and are brought to the device by the residency alone.
+        home = torch.device("cpu") if arguments.get("memory_policy") == "rotate" else choice.device
+        placement = Placement(choice.device, choice.denoiser_dtype, choice.vae_dtype, choice.text_dtype, home)
+        library = Library(shelf, placement, on_opened=self._model_opened, on_closed=self._model_closed)
+        declarations = {d.name: d for group in GROUPS for d in declarations_of(group)}
+        return Services(
+            paths=paths,
+            shelf=shelf,
+            library=library,
+            blobs=self.config.blobs,
+            hashes=hashes,
+            styles=StyleBook(paths.styles),
+            catalogue=default_catalogue(),
+            upscalers=default_upscalers().freeze(),
+            encodings=EncodingCache(),
+            residency=self.residency,
+            ladder=Ladder(self.residency),
+            numbering=Numbering(paths.cache / "numbers"),
+            declarations=MappingProxyType(declarations),
+            version=VERSION,
+            hooks=self.config.plugins.relay,
+            picture_saved=self.config.picture_saved,
+            watched=self.config.watched,
+        )
+
+    def run(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+        """The job's result as plain JSON. Raises `AtelierError`, or `Interrupted` when it was cancelled."""
+        work = self._kinds.get(job.kind)
+        if work is None:
+            raise BadRequest("kind", f"there is no kind of job named {job.kind!r}.", remedy=f"Use {', '.join(self._kinds)}.")
+        self.services.ladder.begin_job()
+        self.services.shelf.allow_pickle = settings.allow_pickle
+        self.services.library.limit = settings.sd_checkpoints_limit
+        return work(job, token, publish, settings)
+
+    def _generate(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+        request = request_from_json(job.payload)
+        before = self.services.library.current
+        result = generate(request, self.services, settings=settings, token=token, publish=publish, job=job.id)
+        if self.services.library.current is not before:
+            publish(ModelLoaded(title=self._title()))
+        return result.to_json()
+
+    def _load_model(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+        publish(StageChanged(job=job.id, stage="loading model"))
+        name = job.payload.get("checkpoint") or settings.sd_model_checkpoint or None
+        try:
+            self.services.ladder.run(
+                "load", lambda: self.services.library.open(name, job.payload.get("vae") or settings.sd_vae)
+            )
+            self.model_error = ""
+        except AtelierError as error:
+            self.model_error = str(error)
+            raise
+        publish(ModelLoaded(title=self._title()))
+        return {"state": "done", "model": self._title()}
+
+    def _unload_model(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+        self.services.library.unload()
+        publish(ModelLoaded(title=""))
+        return {"state": "done", "model": ""}
+
+    def _refresh(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+        self.services.shelf.scan()
+        self.services.styles.reload()
+        return {"state": "done"}
+
+    def _memory(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+        ram = psutil.virtual_memory()
+        report: dict[str, Any] = {"ram": {"free": ram.available, "used": ram.used, "total": ram.total}}
+        device = self.choice.device
+        if device.type != "cuda":
+            return {"state": "done", **report, "cuda": {"error": "unavailable"}}
+        free, total = torch.cuda.mem_get_info(device)
+        stats = torch.cuda.memory_stats(device)
+
+        def pair(name: str) -> dict[str, int]:
+            return {"current": stats[f"{name}.all.current"], "peak": stats[f"{name}.all.peak"]}
+
+        report["cuda"] = {
+            "system": {"free": free, "used": total - free, "total": total},
+            "active": pair("active_bytes"), "allocated": pair("allocated_bytes"), "reserved": pair("reserved_bytes"),
+            "inactive": pair("inactive_split_bytes"),
+            "events": {"retries": stats["num_alloc_retries"], "oom": stats["num_ooms"]},
+        }  # fmt: skip
+        return {"state": "done", **report}
+
+    def capabilities(self) -> Capabilities:
+        """What can be chosen now, as plain data. Reads folders, but no weights."""
+        services, choice = self.services, self.choice
+        return Capabilities(
+            device=str(choice.device),
+            device_name=choice.name,
+            precision=choice.precision,
+            attention="sdpa",
+            model=self._title(),
+            model_error=self.model_error,
+            samplers=tuple(
+                SamplerInfo(s.name, tuple(s.aliases), dict(s.options)) for s in services.catalogue.samplers
+            ),
+            schedulers=tuple(
+                SchedulerInfo(s.name, s.label, tuple(s.aliases), s.default_rho, s.need_inner_model)
+                for s in services.catalogue.schedules
+            ),
+            upscalers=tuple(UpscalerInfo(u.name, u.scale, u.model_name, u.model_path) for u in services.upscalers),
+            latent_upscale_modes=tuple(LATENT_MODES),
+            models=tuple(
+                ModelInfo(f.title, f.stem, str(f.path), f.short or "", f.sha256 or "", str(f.config or ""))
+                for f in services.shelf.checkpoints()
+            ),
+            vaes=tuple(FileInfo(v.name, str(v.path)) for v in services.shelf.vaes()),
+            embeddings=self._embeddings(),
+            styles=tuple(services.styles.names()),
+            scripts=tuple(s for found in services.hooks.describe_scripts() for s in found or ()),
+        )
+
+    def _embeddings(self) -> tuple[EmbeddingInfo, ...]:
+        """Widths decide which embeddings fit, so they are told only once a model is open."""
+        model = self.services.library.current
+        if model is None:
+            return ()
+        found = self.services.shelf.embeddings(model)
+        usable = tuple(
+            EmbeddingInfo(e.name, e.vectors, e.width, e.step, checkpoint_name=e.trained_on) for e in found.loaded.values()
+        )
+        return (*usable, *(EmbeddingInfo(name, 0, 0, usable=False) for name in found.skipped))
+
+    def _title(self) -> str:
+        current = self.services.library.current
+        return "" if current is None else current.file.title
+
+    def _model_opened(self, model: LoadedModel) -> None:
+        self.services.encodings.clear()
+
+    def _model_closed(self, model: LoadedModel) -> None:
+        self.services.encodings.clear()
+        for module in model.components().values():
+            self.residency.forget(module)
+
+    def close(self) -> None:
+        self.services.library.unload()
+        log.info("engine closed: %s", fields(device=self.choice.device))
