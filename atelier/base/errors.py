@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -53,6 +54,20 @@ class Conflict(AtelierError):
 
     code = "conflict"
     status = 409
+
+
+class TooLarge(AtelierError):
+    """A request body beyond the limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class NotSignedIn(AtelierError):
+    """Name and password are missing or wrong."""
+
+    code = "not_signed_in"
+    status = 401
 
 
 class QueueFull(AtelierError):
@@ -161,3 +176,21 @@ class Interrupted(Exception):
     def __init__(self, mode: str) -> None:
         super().__init__(mode)
         self.mode = mode
+
+
+def failure_from_json(data: Mapping[str, Any]) -> AtelierError:
+    """The error that `to_json` described, as an object of its class; an unknown code gives an `AtelierError`."""
+    code = str(data.get("code", ""))
+    cls = next((c for c in _classes(AtelierError) if c.code == code), AtelierError)
+    error = cls.__new__(cls)
+    fields = dict(data.get("fields") or {})
+    AtelierError.__init__(error, str(data.get("message", "")), remedy=str(data.get("remedy", "")), **fields)
+    if isinstance(error, BadRequest):
+        error.field = str(fields.get("field", ""))
+    return error
+
+
+def _classes(cls: type[AtelierError]) -> Iterator[type[AtelierError]]:
+    yield cls
+    for sub in cls.__subclasses__():
+        yield from _classes(sub)

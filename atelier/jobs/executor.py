@@ -11,6 +11,7 @@ from atelier.base.cancel import CancelToken
 from atelier.base.events import Event
 from atelier.base.paths import Paths
 from atelier.jobs.job import Job, Ticket
+from atelier.store.jobs import JobRow
 
 #: how a person may end a job; see `CancelToken`
 CANCEL_MODES = ("stop", "skip", "cancel", "finish")
@@ -91,6 +92,12 @@ class Executor(Protocol):
 
     def running_mode(self) -> str | None:
         """The mode in which the running job was asked to end: stop, skip, cancel, finish or None."""
+
+    def row(self, id: str) -> JobRow:
+        """The job's record, its result included. Raises `NotFound`."""
+
+    def ended(self, id: str) -> bool:
+        """True when no further event of a job will come from this process."""
 
     def queued(self) -> list[str]:
         """The ids of waiting jobs, next first."""

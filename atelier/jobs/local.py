@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from atelier.base.cancel import CancelToken
@@ -14,7 +15,7 @@ from atelier.base.log import fields, logger
 from atelier.jobs.executor import CANCEL_MODES, PASSING, EngineConfig, EngineState
 from atelier.jobs.job import Job, Ticket
 from atelier.jobs.worker import Worker
-from atelier.store.jobs import JobRecords
+from atelier.store.jobs import JobRecords, JobRow
 
 log = logger(__name__)
 
@@ -40,6 +41,7 @@ class LocalExecutor:
         self._paused = False
         self._stopping = False
         self._built = False
+        self._unrecorded: dict[str, JobRow] = {}
         self._holder: int | None = None
         self._depth = 0
         self._leases_waiting = 0
@@ -113,6 +115,9 @@ class LocalExecutor:
 
     def queued(self) -> list[str]:
         return [row.id for row in self._records.queued()]
+
+    def row(self, id: str) -> JobRow:
+        return self._unrecorded.get(id) or self._records.get(id)
 
     @property
     def running(self) -> str:
@@ -260,6 +265,7 @@ class LocalExecutor:
         except AtelierError as failure:
             # A full disk must not take the result away from who waits for it.
             log.error("end of a job could not be recorded: %s", fields(job=id, state=state, reason=failure.message))
+            self._unrecorded[id] = replace(self._records.get(id), state=state, result=result, error=error)
             self._bus.publish(Notice(job=id, message=f"The job could not be recorded. {failure}"))
 
     def _recover(self) -> None:

@@ -305,3 +305,4 @@ def test_an_end_that_cannot_be_written_still_reaches_who_waits(bench, monkeypatc
     events = list(b.executor.watch(ticket.id))
     assert kinds(events)[-2:] == ["Notice", "JobFinished"]
     assert b.executor.ended(ticket.id)
+    assert b.executor.row(ticket.id).state == "done" and b.executor.row(ticket.id).result["pictures"]
