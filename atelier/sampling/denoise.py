@@ -1,0 +1,192 @@
+"""Denoiser: network, texts by call, guidance and hooks as one callable that samplers use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from atelier.base.cancel import CancelToken
+from atelier.sampling.conditioning import Conditioning, StepConditioning
+from atelier.sampling.guidance import Guidance
+from atelier.sampling.prediction import Prediction, per_row
+from atelier.sampling.step import ModelInputs, Row, Step, StepHooks
+
+
+def _no_call(index: int, total: int) -> None:
+    """Listens to nothing."""
+
+
+@dataclass(eq=False)
+class Denoiser:
+    """`denoiser(x, sigma)` gives the guided guess of the clean latents; `denoiser.eps(x, t)` the guided noise.
+
+    `call` runs the network on `ModelInputs` and returns its raw output [N, C, H, W]. Every call first checks `token`
+    and raises `Interrupted`; `last_denoised` then still holds the latest guess. `total_calls` is what the plan expects.
+    `mask` is 1 where `init_latents` stay. With `mask_noise` the kept part is brought to the current noise level
+    before the network sees it (samplers over timesteps only).
+    """
+
+    call: Callable[[ModelInputs], Tensor]
+    prediction: Prediction
+    conditioning: Conditioning
+    guidance: Guidance
+    hooks: StepHooks = field(default_factory=StepHooks)
+    token: CancelToken = field(default_factory=CancelToken)
+    total_calls: int = 0
+    on_call: Callable[[int, int], None] = _no_call
+    mask: Tensor | None = None  # [B or 1, 1 or C, H, W]
+    nmask: Tensor | None = None
+    init_latents: Tensor | None = None  # [B, C, H, W]
+    mask_noise: Tensor | None = None  # [B, C, H, W]
+    batch_cond_uncond: bool = True
+    cfg_multiplier: float = 1.0
+    always_uncond: bool = False
+    calls: int = field(default=0, init=False)
+    last_denoised: Tensor | None = field(default=None, init=False)
+    last_uncond: Tensor | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.mask is not None and self.nmask is None:
+            self.nmask = 1 - self.mask
+
+    def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:  # [B, C, H, W], [] or [B] -> [B, C, H, W]
+        sigmas = torch.as_tensor(sigma, dtype=torch.float32).cpu().expand(x.shape[0])
+        return self._denoise(x, sigmas, self.prediction.sigma_to_t(sigmas), blend=self.mask is not None)
+
+    def eps(self, x: Tensor, t: float) -> Tensor:  # [B, C, H, W] -> [B, C, H, W]
+        """Guided noise at timestep `t` of x = sqrt(a) * x0 + sqrt(1 - a) * noise. The mask is applied before."""
+        return self.eps_pair(x, t)[0]
+
+    def eps_pair(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """As `eps`, and beside it the noise that the negative text alone gives."""
+        alpha = self.prediction.alpha_bar(t)
+        sigma = ((1 - alpha) / alpha) ** 0.5
+        if self.mask is not None:
+            kept = self.init_latents
+            if self.mask_noise is not None:
+                kept = kept * alpha**0.5 + self.mask_noise * (1 - alpha) ** 0.5
+            x = x * self.nmask + kept * self.mask
+        scaled = x / alpha**0.5
+        rows = x.shape[0]
+        denoised = self._denoise(scaled, torch.full((rows,), sigma), torch.full((rows,), float(t)), blend=False)
+        return (scaled - denoised) / sigma, (scaled - self.last_uncond) / sigma
+
+    def _denoise(self, x: Tensor, sigma: Tensor, t: Tensor, blend: bool) -> Tensor:
+        self.token.check()
+        self.on_call(self.calls, self.total_calls)
+        step = self._begin(x, sigma)
+        self.hooks.before_denoise(step)
+        self._run_rows(step, t)
+        self.hooks.after_denoise(step)
+        step.denoised = self.guidance.combine(step)
+        if blend:
+            step.unblended = step.denoised
+            step.denoised = step.denoised * self.nmask + self.init_latents * self.mask
+            self.hooks.blend_mask(step)
+        self.hooks.after_guidance(step)
+        self.calls += 1
+        self.last_denoised = step.denoised.to(x.dtype)
+        uncond = step.uncond_denoised
+        self.last_uncond = self.last_denoised if uncond is None else uncond.to(x.dtype)
+        return self.last_denoised
+
+    def _begin(self, x: Tensor, sigma: Tensor) -> Step:
+        # Half precision has too few digits for x + sigma * noise at large sigma.
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        step = Step(
+            x=x,
+            sigma=sigma.to(x.device),
+            index=self.calls,
+            total=self.total_calls,
+            cond=self.conditioning.at(self.calls),
+            cfg_scale=self.guidance.cfg_scale,
+            cfg_multiplier=self.cfg_multiplier,
+            mask=self.mask,
+            nmask=self.nmask,
+            init_latents=self.init_latents,
+        )
+        step.without_uncond = (False,) * x.shape[0] if self.always_uncond else self.guidance.without_uncond(step)
+        step.uncond_skipped = all(step.without_uncond)
+        step.rows = _rows_of(step.cond, step.uncond_skipped, x.shape[0])
+        where = [row.image for row in step.rows]
+        step.x_rows, step.sigma_rows = x[where], step.sigma[where]
+        return step
+
+    def _run_rows(self, step: Step, t: Tensor) -> None:
+        """Calls the network on groups of rows whose texts have one length; usually that is a single call."""
+        t_rows = t[[row.image for row in step.rows]]
+        results: list[Tensor | None] = [None] * len(step.rows)
+        for places, length in self._groups(step):
+            inputs = _inputs(step, places, length, self.prediction, t_rows)
+            self.hooks.amend_model_inputs(inputs)
+            output = self.call(inputs).to(step.x_rows.dtype)
+            x, sigma = _take(step.x_rows, places), _take(step.sigma_rows, places)
+            denoised = self.prediction.denoised(x, output, sigma)
+            if len(places) == len(results):
+                step.denoised_rows = denoised
+                return
+            for place, row in zip(places, denoised):
+                results[place] = row
+        step.denoised_rows = torch.stack(results)
+
+    def _groups(self, step: Step) -> list[tuple[list[int], int]]:
+        cond = step.cond
+        lengths = list(_own_lengths(cond.vectors, cond.lengths))
+        if not step.uncond_skipped:
+            lengths += _own_lengths(cond.negative, cond.negative_lengths)
+        groups: dict[tuple[bool, int], list[int]] = {}
+        for place, (row, length) in enumerate(zip(step.rows, lengths)):
+            apart = row.negative and not self.batch_cond_uncond
+            groups.setdefault((apart, length), []).append(place)
+        return [(places, length) for (_, length), places in groups.items()]
+
+
+def _rows_of(cond: StepConditioning, uncond_skipped: bool, images: int) -> tuple[Row, ...]:
+    rows = [Row(image, cond.images[:place].count(image)) for place, image in enumerate(cond.images)]
+    if not uncond_skipped:
+        rows += [Row(image) for image in range(images)]
+    return tuple(rows)
+
+
+def _own_lengths(vectors: Tensor, lengths: Sequence[int]) -> Sequence[int]:
+    """The rows' own lengths, unless a hook has put in texts of another shape."""
+    fits = len(lengths) == vectors.shape[0] and max(lengths) == vectors.shape[1]
+    return lengths if fits else [vectors.shape[1]] * vectors.shape[0]
+
+
+def _take(rows: Tensor, places: list[int]) -> Tensor:
+    """The rows at ascending `places`; without a copy where that is all of them."""
+    return rows if len(places) == rows.shape[0] else rows[places]
+
+
+def _inputs(step: Step, places: list[int], length: int, prediction: Prediction, t_rows: Tensor) -> ModelInputs:
+    cond, rows = step.cond, tuple(step.rows[place] for place in places)
+    x, sigma = _take(step.x_rows, places), _take(step.sigma_rows, places)
+    texts = [
+        cond.negative[row.image, :length] if row.negative else cond.vectors[place, :length]
+        for place, row in zip(places, rows)
+    ]
+    images = [row.image for row in rows]
+    added = {}
+    for name in dict.fromkeys([*cond.added, *cond.negative_added]):
+        values = [(cond.negative_added if row.negative else cond.added)[name][row.image] for row in rows]
+        added[name] = torch.stack(values)
+    if cond.pooled is not None and cond.negative_pooled is not None:
+        pooled = [
+            cond.negative_pooled[row.image] if row.negative else cond.pooled[place]
+            for place, row in zip(places, rows)
+        ]
+        added["pooled"] = torch.stack(pooled)
+    return ModelInputs(
+        latents=x * per_row(prediction.c_in(sigma), x),
+        t=_take(t_rows, places).to(x.device),
+        context=torch.stack(texts),
+        rows=rows,
+        sigma=sigma,
+        concat=None if cond.concat is None else cond.concat[images],
+        added=added,
+        step=step,
+    )
