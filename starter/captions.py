@@ -6,6 +6,7 @@ import random
 
 from starter.concepts import COLOURS, OBJECTS, SHAPES
 from starter.scene import Item, Scene
+from starter.sprites import STYLES
 
 NUMBERS = ("", "one", "two", "three", "four")
 PLACES = ("on the left", "on the right", "at the top", "at the bottom")
@@ -61,8 +62,8 @@ def caption(scene: Scene, rng: random.Random | None = None) -> str:
     else:
         text += f", {scene.background} background" if draw > 0.9 else f" on {article(scene.background)} background"
     styles = {item.style for item in scene.items}
-    if styles != {"noto"} and len(styles) == 1:
-        text += f", {styles.pop()} style"
+    if styles != {"noto"} and len(styles) == 1 and (rng is None or rng.random() < 0.5):
+        text += f", {STYLES[styles.pop()]} style"
     return text
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import torch
 
+from atelier.base.errors import BadModelFile
+
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 _RESNET = (("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("time_emb_proj", "emb_layers.1"), ("norm2", "out_layers.0"),
            ("conv2", "out_layers.3"), ("conv_shortcut", "skip_connection"))
@@ -84,11 +86,14 @@ def to_ldm(unet: dict[str, torch.Tensor], vae: dict[str, torch.Tensor], text: di
 
 
 def _taken(file: dict[str, torch.Tensor], names: dict[str, str], like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    wrong = [ldm for ours, ldm in names.items() if ldm not in file or file[ldm].numel() != like[ours].numel()]
+    if wrong:
+        raise BadModelFile(f"{len(wrong)} tensors are missing or of another size, such as {wrong[0]}.", remedy="Use a checkpoint of this shape.")
     return {ours: file[ldm].float().reshape(like[ours].shape) for ours, ldm in names.items()}
 
 
 def unet_from_ldm(file: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """`like`: the state dict of a UNet of the same shape. Raises KeyError when the file has another shape."""
+    """`like`: the state dict of a UNet of the same shape. Raises BadModelFile when the file has another shape."""
     return _taken(file, unet_names(like), like)
 
 
@@ -100,6 +105,8 @@ def text_from_ldm(file: dict[str, torch.Tensor], like: dict[str, torch.Tensor], 
     """The text encoder with only the rows `used` of the token table."""
     out = {}
     for key in (key for key in like if "position_ids" not in key):
+        if text_key(key) not in file:
+            raise BadModelFile(f"The text encoder lacks {text_key(key)}.", remedy="Use a checkpoint of this shape.")
         value = file[text_key(key)].float()
         out[key] = value[used] if key.endswith("token_embedding.weight") else value
     return out

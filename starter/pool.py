@@ -47,7 +47,3 @@ class Pool:
 
     def __len__(self) -> int:
         return sum(not scene.held for rows in self._scenes.values() for scene in rows)
-
-    def words(self) -> list[str]:
-        """All sentences of the pool in their plain form."""
-        return [caption(scene) for rows in self._scenes.values() for scene in rows]

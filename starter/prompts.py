@@ -25,12 +25,10 @@ class Prompt:
     count: int = 1
 
 
-def _of_stage(group: str, stage: str, held: bool | None, number: int, seed: int, coloured: bool | None = None) -> list[Prompt]:
+def _of_stage(group: str, stage: str, held: bool | None, number: int, seed: int) -> list[Prompt]:
     rows = [s for s in scenes(stage) if held is None or s.held == held]
     if group == "object on background":
         rows = [s for s in rows if s.background != "white"]
-    if coloured is not None:
-        rows = [s for s in rows if (s.items[0].colour is not None) == coloured]
     out = []
     for i, scene in enumerate(random.Random(group).sample(rows, min(number, len(rows)))):
         names = tuple(dict.fromkeys(item.name for item in scene.items))
@@ -45,9 +43,10 @@ def prompt_list() -> list[Prompt]:
     singles = [Prompt("object", article(name), 1000 + i, (name,)) for i, name in enumerate(list(OBJECTS)[:200])]
     return [
         *singles,
-        *_of_stage("shape colour", "objects", False, 20, 2000, coloured=True),
-        *_of_stage("object on background", "objects", False, 20, 3000, coloured=False),
-        *_of_stage("held-out", "objects", True, 40, 4000),
+        *_of_stage("shape colour", "shapes", False, 20, 2000),
+        *_of_stage("object on background", "objects", False, 20, 3000),
+        *_of_stage("held-out", "objects", True, 30, 4000),
+        *_of_stage("held-out", "shapes", True, 10, 4100),
         *_of_stage("counts", "counts", None, 20, 5000),
         *_of_stage("pairs", "pairs", None, 10, 6000),
         *_of_stage("tints", "tints", None, 10, 7000),

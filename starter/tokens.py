@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,15 +25,14 @@ def _byte_letters() -> list[str]:
 
 def write_vocabulary(packed: Path, folder: Path) -> None:
     """Turns `bpe_simple_vocab_16e6.txt.gz` (MIT, in the wheel of open_clip_torch) into vocab.json and merges.txt."""
-    import json
-
     merges = gzip.decompress(packed.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
+    merges = [merge for merge in merges if merge]
     letters = _byte_letters()
     words = letters + [letter + "</w>" for letter in letters] + ["".join(merge.split()) for merge in merges]
     words += ["<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
 
 
 class Tokens:

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from starter import checkpoint
-from starter.captions import vocabulary
+from starter.captions import caption, vocabulary
+from starter.export import export
 from starter.gap import as_line, measure
 from starter.growth import grow
 from starter.models import STUDY_SHAPE, UNetShape, alphas_cumprod, start_text
@@ -26,6 +27,7 @@ from starter.progress import Progress
 from starter.run_state import RunState
 from starter.tokens import Tokens, used_tokens
 from starter.warmup import warm_up
+from starter.world import STAGES, scenes
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,16 @@ def start(data: Path, first: Path | None, progress: Progress, device: str) -> Ru
     return state
 
 
-def export(state: RunState, vae: Path, target: Path) -> int:
-    """Writes the averaged networks as a checkpoint; returns its size in bytes."""
-    state.swap()
-    notes = {"seen": str(state.counters.seen)}
-    size = checkpoint.write(target, state.unet.state_dict(), state.text.state_dict(), checkpoint.load_vae(vae), state.used, state.shape, notes)
-    state.swap()
-    return size
+def new_words(state: RunState, data: Path, stage: str) -> torch.Tensor:  # [V] bool
+    """The rows of the token table that this stage uses and that no stage before it does."""
+    def of(name: str) -> torch.Tensor:
+        return torch.isin(state.used, used_tokens(data / "clip", [caption(scene) for scene in scenes(name)]))
+
+    earlier = list(STAGES)[: list(STAGES).index(stage)]
+    out = of(stage)
+    for name in earlier:
+        out &= ~of(name)
+    return out
 
 
 def _mix(text: str) -> dict[str, float]:
@@ -158,7 +163,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=Options.rate)
     parser.add_argument("--cool", action="store_true", help="let the rate fall to nothing over this chunk")
     parser.add_argument("--warm-seconds", type=float, default=0.0, help="contrastive warm-up of the text encoder before this chunk")
-    parser.add_argument("--warm-words", type=str, default="", help="stage whose words alone are warmed up")
+    parser.add_argument("--warm-stage", choices=sorted(STAGES), help="stage whose new words alone are warmed up")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -175,10 +180,7 @@ def main() -> None:
     pool, tokens = Pool(args.data, args.mix, args.seed + state.counters.steps), Tokens(args.data / "clip", state.used)
     progress.say("chunk", mix=args.mix, pictures=len(pool), steps=state.counters.steps, seen=state.counters.seen, rate=args.rate)
     if args.warm_seconds:
-        only = None
-        if args.warm_words:
-            words = used_tokens(args.data / "clip", Pool(args.data, {args.warm_words: 1.0}, 0).words())
-            only = torch.isin(state.used, words) & ~torch.isin(state.used, used_tokens(args.data / "clip", Pool(args.data, {"objects": 1.0}, 0).words()))
+        only = new_words(state, args.data, args.warm_stage) if args.warm_stage else None
         warm_up(state.text, tokens, pool, args.warm_seconds, progress, only)
         state.restart_average()
     options = Options(args.minutes, args.batch, args.draws, args.rate, args.cool, seed=args.seed)

@@ -65,4 +65,4 @@ def warm_up(text: CLIPTextModel, tokens: Tokens, pool: Pool, seconds: float, pro
             rows.grad[~only] = 0
         optimizer.step()
         step += 1
-        progress.every(15, "warm-up", step=step, loss=float(loss))
+        progress.every(15, "warm-up", step=step, loss=float(loss.detach()))

@@ -10,12 +10,12 @@ from starter.concepts import BACKGROUNDS, COLOURS, FIRST_OBJECTS, OBJECTS, SHAPE
 from starter.scene import Item, Scene
 
 SHAPE_SIZE = 0.66
-_LAYOUTS = MappingProxyType({
+LAYOUTS = MappingProxyType({
     2: (((0.27, 0.5), (0.73, 0.5)),),
     3: (((0.5, 0.27), (0.27, 0.73), (0.73, 0.73)),),
     4: (((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)),),
 })
-_MANY_SIZE = 0.4375
+MANY_SIZE = 0.4375
 _SPOTS = ((0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75))
 
 
@@ -26,18 +26,18 @@ def _single(names: Iterable[str], kind: str) -> Iterator[Scene]:
             yield Scene(kind, background, (Item(name),), held)
 
 
-def _shapes(kind: str) -> Iterator[Scene]:
+def objects(rng: random.Random) -> Iterator[Scene]:
+    """One large centred object on white or one of eight colours."""
+    yield from _single(FIRST_OBJECTS, "objects")
+
+
+def shapes(rng: random.Random) -> Iterator[Scene]:
+    """A shape in one of ten colours. Its own stage: shapes are learned at once and would take a third of the draws."""
     for name in SHAPES:
         for colour in COLOURS:
             for background in (b for b in BACKGROUNDS if b != colour):
                 held = background != "white" and held_out(name, colour, background)
-                yield Scene(kind, background, (Item(name, colour, size=SHAPE_SIZE),), held)
-
-
-def objects(rng: random.Random) -> Iterator[Scene]:
-    """One large centred object, or a shape in one of ten colours, on white or one of eight colours."""
-    yield from _single(FIRST_OBJECTS, "objects")
-    yield from _shapes("objects")
+                yield Scene("shapes", background, (Item(name, colour, size=SHAPE_SIZE),), held)
 
 
 def concepts(rng: random.Random) -> Iterator[Scene]:
@@ -48,10 +48,10 @@ def concepts(rng: random.Random) -> Iterator[Scene]:
 def counts(rng: random.Random) -> Iterator[Scene]:
     """Two, three or four of the same, placed on the grid."""
     for name in [*FIRST_OBJECTS, *SHAPES * 4]:
-        for number, layouts in _LAYOUTS.items():
+        for number, layouts in LAYOUTS.items():
             shade = rng.choice(list(COLOURS)) if name in SHAPES else None
             background = rng.choice([b for b in BACKGROUNDS if b != shade] + ["white"] * 6)
-            items = tuple(Item(name, shade, x, y, _MANY_SIZE) for x, y in rng.choice(layouts))
+            items = tuple(Item(name, shade, x, y, MANY_SIZE) for x, y in rng.choice(layouts))
             yield Scene("counts", background, items, held_out("count", name, str(number)))
 
 
@@ -62,7 +62,7 @@ def pairs(rng: random.Random, number: int = 1500) -> Iterator[Scene]:
         left, right = rng.sample(names, 2)
         background = rng.choice(BACKGROUNDS + ("white",) * 6)
         shades = [rng.choice([c for c in COLOURS if c != background]) if name in SHAPES else None for name in (left, right)]
-        items = tuple(Item(name, shade, x, y, _MANY_SIZE) for name, shade, (x, y) in zip((left, right), shades, _LAYOUTS[2][0]))
+        items = tuple(Item(name, shade, x, y, MANY_SIZE) for name, shade, (x, y) in zip((left, right), shades, LAYOUTS[2][0]))
         yield Scene("pairs", background, items, held_out(left, "and", right))
 
 
@@ -80,11 +80,20 @@ def places(rng: random.Random) -> Iterator[Scene]:
         for x, y in _SPOTS:
             shade = rng.choice(list(COLOURS)) if name in SHAPES else None
             background = rng.choice([b for b in BACKGROUNDS if b != shade] + ["white"] * 6)
-            yield Scene("places", background, (Item(name, shade, x, y, _MANY_SIZE),), held_out("place", name, str((x, y))))
+            yield Scene("places", background, (Item(name, shade, x, y, MANY_SIZE),), held_out("place", name, str((x, y))))
+
+
+def styles(rng: random.Random) -> Iterator[Scene]:
+    """The first objects as other artists draw them: what makes seeds differ when no style is named."""
+    for name in FIRST_OBJECTS:
+        for style in ("twemoji", "fluent-emoji-flat"):
+            for background in ("white", rng.choice(BACKGROUNDS[1:])):
+                yield Scene("styles", background, (Item(name, style=style),), held_out(style, name, background))
 
 
 STAGES: Mapping[str, Callable[[random.Random], Iterator[Scene]]] = MappingProxyType({
-    "objects": objects, "concepts": concepts, "counts": counts, "pairs": pairs, "tints": tints, "places": places,
+    "objects": objects, "shapes": shapes, "concepts": concepts, "counts": counts, "pairs": pairs, "tints": tints, "places": places,
+    "styles": styles,
 })
 """In the order in which the world is widened."""
 

@@ -1,0 +1,104 @@
+"""A few steps of training on a made-up world: the loop learns, saves, continues, and pauses."""
+
+import gzip
+import json
+import threading
+import time
+
+import pytest
+import torch
+from starter import latents, train_unet
+from starter.models import UNetShape
+from starter.pool import Pool
+from starter.progress import Progress
+from starter.run_state import RunState
+from starter.scene import Item, Scene
+from starter.tokens import END, START, Tokens, used_tokens, write_vocabulary
+from starter.warmup import warm_up
+
+SMALL = UNetShape((32, 32), (False, True), 4, 32)
+WORDS = ["cat", "dog", "a", "on a background", "white", "red", ",", "an"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with a tokenizer without merges and a stage of two latents."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "packed.gz").write_bytes(gzip.compress(b"#version\n"))
+    write_vocabulary(folder / "packed.gz", folder / "clip")
+    vocabulary = json.loads((folder / "clip/vocab.json").read_text())
+    vocabulary |= {"<|startoftext|>": START, "<|endoftext|>": END}
+    (folder / "clip/vocab.json").write_text(json.dumps(vocabulary))
+    rows = [Scene("objects", "white", (Item(name),), held=i >= 8) for i in range(10) for name in ("cat", "dog")]
+    place = folder / "latents/objects"
+    place.mkdir(parents=True)
+    (place / "scenes.json").write_text(json.dumps([row.to_json() for row in rows]))
+    torch.save(torch.stack([torch.full((4, 32, 32), 1.0 if row.items[0].name == "cat" else -1.0) for row in rows]).half(), place / "000000.pt")
+    return folder
+
+
+@pytest.fixture
+def trainer(data, tmp_path):
+    torch.manual_seed(0)
+    used = used_tokens(data / "clip", WORDS)
+    options = train_unet.Options(minutes=0.0, batch=8, draws=2, rate=1e-3)
+    return train_unet.Trainer(RunState(SMALL, used), Pool(data, {"objects": 1.0}, 0), Tokens(data / "clip", used), Progress(tmp_path / "log"), options)
+
+
+def test_pool_leaves_out_what_is_held(data):
+    pool = Pool(data, {"objects": 1.0}, 0)
+    assert len(pool) == 16
+    assert len(pool.held(10)[0]) == 4
+    words, rows = pool.draw(6)
+    assert rows.shape == (6, 4, 32, 32)
+    assert all((float(row.mean()) > 0) == ("cat" in word) for word, row in zip(words, rows))
+
+
+def test_missing_latents_name_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match="starter.latents"):
+        latents.load(tmp_path, "objects")
+
+
+def test_loss_falls(trainer):
+    trainer.state.set_rate(2e-3)
+    losses = [float(trainer.step()) for _ in range(30)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_state_goes_on_where_it_was(trainer, tmp_path):
+    trainer.state.set_rate(1e-3)
+    trainer.step()
+    trainer.state.counters.seen = 8
+    trainer.state.save(tmp_path / "state.pt")
+    again = RunState.load(tmp_path / "state.pt")
+    assert again.counters.seen == 8 and again.shape == SMALL
+    for before, after in zip(trainer.state.parameters, again.parameters):
+        assert torch.equal(before, after)
+    trainer.state.swap()
+    again.swap()
+    assert torch.equal(trainer.state.parameters[3], again.parameters[3])
+    assert again.optimizer.state_dict()["state"].keys() == trainer.state.optimizer.state_dict()["state"].keys()
+
+
+def test_warm_up_of_new_words_leaves_the_others(trainer):
+    text = trainer.state.text
+    only = torch.zeros(len(trainer.state.used), dtype=torch.bool)
+    only[2] = True
+    before = {name: value.clone() for name, value in text.state_dict().items()}
+    warm_up(text, trainer.tokens, trainer.pool, 1.0, trainer.progress, only)
+    for name, value in text.state_dict().items():
+        if "token_embedding" in name:
+            assert torch.equal(value[~only], before[name][~only])
+        else:
+            assert torch.equal(value, before[name])
+
+
+def test_pause_file_holds_the_loop(tmp_path):
+    pause = tmp_path / "pause"
+    progress = Progress(tmp_path / "log", pause)
+    assert progress.wait_while_paused() < 0.5
+    pause.touch()
+    threading.Timer(0.3, pause.unlink).start()
+    begun = time.monotonic()
+    assert progress.wait_while_paused() > 0.1
+    assert time.monotonic() - begun > 0.1
