@@ -39,7 +39,7 @@ class BlobStore:
         return self.put_encoded(encode(image, "png", infotext), image.size, "image/png")
 
     def put_bytes(self, data: Data, field: str = "image") -> ImageRef:
-        """The bytes as they came, after a full decode has shown that they are a picture. Raises `BadImage`, `SaveFailed`."""
+        """The bytes as they came, once a full decode has shown a picture. Raises `BadImage`, `SaveFailed`."""
         decoded = decode(data, field, limit_mp=self.limit_mp)
         return self.put_encoded(data, decoded.image.size, decoded.media)
 

@@ -1,4 +1,4 @@
-"""Colour correction: a result gets the colour distribution of the picture it came from, and keeps its own brightness."""
+"""Colour correction: a result gets the colours of the picture it came from, and keeps its own brightness."""
 
 from __future__ import annotations
 

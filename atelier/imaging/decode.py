@@ -59,7 +59,9 @@ def decode(data: bytes, field: str = "image", *, limit_mp: float = LIMIT_MP) -> 
         with Image.open(io.BytesIO(data), formats=FORMATS) as source:
             _check_size(source.size, field, limit_mp)
             # A camera's several pictures in one JPEG are a JPEG to everybody else.
-            media = Image.MIME.get("JPEG" if source.format == "MPO" else source.format or "", "application/octet-stream")
+            media = Image.MIME.get(
+                "JPEG" if source.format == "MPO" else source.format or "", "application/octet-stream"
+            )
             frames = int(getattr(source, "n_frames", 1))
             source.seek(0)
             source.load()
@@ -68,13 +70,17 @@ def decode(data: bytes, field: str = "image", *, limit_mp: float = LIMIT_MP) -> 
         raise
     except UnidentifiedImageError as error:
         raise BadImage(
-            field, "this is not a picture that can be read.", remedy="Use a PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF file."
+            field,
+            "this is not a picture that can be read.",
+            remedy="Use a PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF file.",
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_large(field, limit_mp) from error
     except BROKEN as error:
         raise BadImage(
-            field, f"the picture is damaged or incomplete ({error}).", remedy="Send the whole file, or save it again as PNG."
+            field,
+            f"the picture is damaged or incomplete ({error}).",
+            remedy="Send the whole file, or save it again as PNG.",
         ) from error
 
 
@@ -119,7 +125,10 @@ def _check_size(size: tuple[int, int], field: str, limit_mp: float) -> None:
 def _too_large(field: str, limit_mp: float, size: str = "") -> BadImage:
     what = f"the picture is too large ({size})." if size else "the picture is too large."
     return BadImage(
-        field, what, limit_mp=limit_mp, remedy=f"Make it smaller than {limit_mp:g} megapixels, or raise the limit in Settings."
+        field,
+        what,
+        limit_mp=limit_mp,
+        remedy=f"Make it smaller than {limit_mp:g} megapixels, or raise the limit in Settings.",
     )
 
 

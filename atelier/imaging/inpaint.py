@@ -8,8 +8,15 @@ from PIL import Image
 
 from atelier.imaging.decode import flatten
 from atelier.imaging.masks import (
-    ORIGINAL, Box, apply_overlay, crop_region, cut_out, fill_masked, prepare_mask, whole_picture_mask,
-)  # fmt: skip
+    ORIGINAL,
+    Box,
+    apply_overlay,
+    crop_region,
+    cut_out,
+    fill_masked,
+    prepare_mask,
+    whole_picture_mask,
+)
 from atelier.imaging.resize import FILL, LATENT, Resampler, lanczos, resize
 
 
@@ -33,8 +40,11 @@ class InpaintOptions:
 
 @dataclass(frozen=True)
 class InpaintFrame:
-    """`image` RGB for the encoder and `mask` L, both of working size. `mask` is None when it was blank under "only
-    masked": plain img2img follows. `overlay` RGBA and `box` bring the result back; `full_mask` has the overlay's size."""
+    """`image` RGB for the encoder and `mask` L, both of working size.
+
+    `mask` is None when it was blank under "only masked": plain img2img follows. `overlay` RGBA and `box` bring the
+    result back; `full_mask` L has the overlay's size.
+    """
 
     image: Image.Image
     mask: Image.Image | None = None
@@ -95,4 +105,3 @@ def _filled(image: Image.Image, mask: Image.Image, fill: int) -> Image.Image:
     # Noise and nothing replace the latents later; filling the pixels first keeps what was under the mask
     # from leaking into the latents beside it.
     return image if fill == ORIGINAL else fill_masked(image, mask)
-

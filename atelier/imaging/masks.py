@@ -71,7 +71,7 @@ def _blur_axis(values: np.ndarray, sigma: float, axis: int) -> np.ndarray:  # ui
 def _kernel(sigma: float) -> np.ndarray:  # uint32 [2 * half + 1], sums to 256
     """OpenCV blurs 8-bit pictures with weights in 1/256, the rounding error of each carried on from the ends inward."""
     half = int(2.5 * sigma + 0.5)
-    exact = np.exp(-np.arange(-half, half + 1, dtype=np.float64) ** 2 / (2 * sigma * sigma))
+    exact = np.exp(-(np.arange(-half, half + 1, dtype=np.float64) ** 2) / (2 * sigma * sigma))
     exact = exact / exact.sum() * 256
     kernel = np.zeros(2 * half + 1, dtype=np.uint32)
     error = 0.0
@@ -143,7 +143,7 @@ def cut_out(image: Image.Image, mask: Image.Image) -> Image.Image:
 
 
 def whole_picture_mask(mask: Image.Image) -> Image.Image:
-    """The mask of the overlay when the whole picture is worked on: twice as bright, so that soft edges belong to the result."""
+    """The overlay's mask for work on the whole picture: twice as bright, so that soft edges belong to the result."""
     return mask.convert("L").point(lambda v: min(2 * v, 255))
 
 
@@ -173,4 +173,3 @@ def latent_mask(mask: Image.Image, width: int, height: int, *, rounded: bool = T
     small = mask.convert("L").resize((width, height), Image.Resampling.BICUBIC)
     values = np.asarray(small, dtype=np.float32) / 255.0
     return np.around(values) if rounded else values
-

@@ -63,7 +63,9 @@ def read_metadata(source: Image.Image | bytes, field: str = "image") -> Metadata
         infotext = _from_novelai(info, image.size) or infotext
     if not infotext:
         infotext = read_stealth(image)
-    items = {str(k): _as_text(v) for k, v in info.items() if k not in _TECHNICAL and isinstance(v, (str, bytes, int, float))}
+    items = {
+        str(k): _as_text(v) for k, v in info.items() if k not in _TECHNICAL and isinstance(v, (str, bytes, int, float))
+    }
     return Metadata(infotext, items)
 
 

@@ -125,7 +125,11 @@ def file_stem(
 def grid_stem(number: int, context: NameContext | None = None, rules: NameRules = NameRules()) -> str:
     """`grid-0001`; with a context also seed and prompt (setting grid_extended_filename)."""
     stem = f"grid-{number:04d}"
-    return stem if context is None else clean_name(f"{stem}-{fill_pattern('[seed]-[prompt_spaces]', context, rules)}", rules=rules)
+    return (
+        stem
+        if context is None
+        else clean_name(f"{stem}-{fill_pattern('[seed]-[prompt_spaces]', context, rules)}", rules=rules)
+    )
 
 
 def default_pattern(in_subfolders: bool) -> str:
@@ -198,7 +202,11 @@ def _image_hash(context: NameContext, arguments: tuple[str, ...]) -> str:
 
 
 def _length(arguments: tuple[str, ...], fallback: int) -> int:
-    return max(1, min(64, int(arguments[0]))) if arguments and arguments[0].isascii() and arguments[0].isdigit() else fallback
+    return (
+        max(1, min(64, int(arguments[0])))
+        if arguments and arguments[0].isascii() and arguments[0].isdigit()
+        else fallback
+    )
 
 
 def _words(context: NameContext) -> str:

@@ -21,7 +21,9 @@ def lanczos(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def resize(image: Image.Image, width: int, height: int, mode: int = STRETCH, resampler: Resampler = lanczos) -> Image.Image:
+def resize(
+    image: Image.Image, width: int, height: int, mode: int = STRETCH, resampler: Resampler = lanczos
+) -> Image.Image:
     """`mode` 0 stretches, 1 covers the size and crops the middle, 2 fits inside and stretches the edges outward.
 
     Mode 3 scales latents, not pixels: a picture or mask that must nevertheless follow is stretched as in mode 0.

@@ -49,7 +49,9 @@ def encode(
     return out.getvalue()
 
 
-def _encode_into(out: io.BytesIO, image: Image.Image, format: str, texts: Mapping[str, str], how: tuple[int, bool]) -> None:
+def _encode_into(
+    out: io.BytesIO, image: Image.Image, format: str, texts: Mapping[str, str], how: tuple[int, bool]
+) -> None:
     quality, lossless = how
     text = texts.get(KEY, "")
     if format == "png":
@@ -75,7 +77,7 @@ def save_picture(
     image: Image.Image, folder: Path, stem: str, format: str = "png", infotext: str | Mapping[str, str] = "",
     *, quality: int = 80, lossless: bool = False,
 ) -> Path:  # fmt: skip
-    """`<folder>/<stem>.<format>`, replacing a file of that name. The folder is made when missing. Raises `SaveFailed`."""
+    """`<folder>/<stem>.<format>`, replacing a file of that name. A missing folder is made. Raises `SaveFailed`."""
     path = folder / f"{stem}.{format.lower().lstrip('.')}"
     write_bytes(path, encode(image, format, infotext, quality, lossless))
     return path
@@ -91,7 +93,7 @@ def save_side_text(path: Path, infotext: str) -> Path:
 def save_small_copy(
     image: Image.Image, path: Path, infotext: str = "", *, limit_mb: float = 4.0, side: int = 4000, quality: int = 80
 ) -> Path | None:
-    """A JPEG beside a saved picture that is larger than `limit_mb` or longer than `side` pixels, for sites that refuse it.
+    """A JPEG beside a saved picture that is larger than `limit_mb` or longer than `side` pixels, which sites refuse.
 
     None when the picture is small enough or a JPEG already and short enough.
     """

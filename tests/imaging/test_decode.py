@@ -30,8 +30,10 @@ def claiming(side: int) -> bytes:
     """A PNG whose header says that it is a square of this side; it holds next to no pixels."""
     chunks = b"\x89PNG\r\n\x1a\n"
     for name, body in (
-        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b""),
-    ):  # fmt: skip
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(99))),
+        (b"IEND", b""),
+    ):
         chunks += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
     return chunks
 
@@ -114,7 +116,9 @@ def test_wide_pictures_are_read_and_bombs_refused():
         open_image(encoded(Image.new("L", (2000, 1000)), "PNG"), limit_mp=1)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"hello", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"hello", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+)
 def test_what_is_no_picture_is_refused_with_field_and_remedy(data):
     with pytest.raises(BadImage) as caught:
         open_image(data, "mask")
@@ -153,13 +157,19 @@ def test_base64_in_all_spellings():
     data = bytes(range(251))
     bare = base64.b64encode(data).decode()
     for text in (
-        bare, bare.rstrip("="), "data:image/png;base64," + bare, "DATA:;BASE64," + bare, "\n ".join((bare[:50], bare[50:])),
+        bare,
+        bare.rstrip("="),
+        "data:image/png;base64," + bare,
+        "DATA:;BASE64," + bare,
+        "\n ".join((bare[:50], bare[50:])),
         base64.urlsafe_b64encode(data).decode(),
-    ):  # fmt: skip
+    ):
         assert decode_base64(text) == data
 
 
-@pytest.mark.parametrize("text", ["", "data:image/png;base64,", "data:image/png", "data:,abc", "not base64!", "abcde", "äöü"])
+@pytest.mark.parametrize(
+    "text", ["", "data:image/png;base64,", "data:image/png", "data:,abc", "not base64!", "abcde", "äöü"]
+)
 def test_wrong_base64_names_the_field(text):
     with pytest.raises(BadImage) as caught:
         decode_base64(text, "init_images.0")

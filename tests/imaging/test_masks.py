@@ -11,9 +11,19 @@ import pytest
 from PIL import Image
 
 from atelier.imaging.masks import (
-    apply_overlay, crop_region, cut_out, expand_box, fill_masked, gaussian_blur, latent_mask, mask_box, mask_composite,
-    pad_box, prepare_mask, whole_picture_mask,
-)  # fmt: skip
+    apply_overlay,
+    crop_region,
+    cut_out,
+    expand_box,
+    fill_masked,
+    gaussian_blur,
+    latent_mask,
+    mask_box,
+    mask_composite,
+    pad_box,
+    prepare_mask,
+    whole_picture_mask,
+)
 
 CASES = json.loads((Path(__file__).parents[1] / "contract" / "sampling_cases.json").read_text("utf-8"))["crop_regions"]
 
@@ -67,9 +77,14 @@ def test_blur_is_the_gaussian_of_the_contract(sigma):
 
 @pytest.mark.parametrize(
     ("sigma", "recorded"),
-    [(1, "a14f430a1ee99bbc"), (2.5, "e08a41651b8fd1f4"), (4, "25eb11c817b1fa37"), (9, "cafb6c28492fe56a"),
-     (64, "ecc172ae22d6598e")],
-)  # fmt: skip
+    [
+        (1, "a14f430a1ee99bbc"),
+        (2.5, "e08a41651b8fd1f4"),
+        (4, "25eb11c817b1fa37"),
+        (9, "cafb6c28492fe56a"),
+        (64, "ecc172ae22d6598e"),
+    ],
+)
 def test_blur_gives_the_very_bytes_of_opencv(sigma, recorded):
     """Recorded from OpenCV 5.0.0: GaussianBlur across, then down."""
     y, x = np.mgrid[0:60, 0:80]

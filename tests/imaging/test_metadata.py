@@ -95,7 +95,9 @@ def test_little_endian_without_parameters_line():
     assert decode_comment(b"UNICODE\0" + "山の上の猫".encode("utf-16-be")) == "山の上の猫"
 
 
-@pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\xff", _exif(b"UNICODE\0")[:40], b"\xff" * 99])
+@pytest.mark.parametrize(
+    "block", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\xff", _exif(b"UNICODE\0")[:40], b"\xff" * 99]
+)
 def test_damaged_exif_is_no_infotext(block):
     image = PICTURE.copy()
     image.info["exif"] = block

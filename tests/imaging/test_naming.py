@@ -12,17 +12,44 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from atelier.imaging.naming import (
-    PATTERN_WORDS, NameContext, NameRules, clean_part, default_pattern, file_stem, fill_pattern, free_stem, grid_stem,
+    PATTERN_WORDS,
+    NameContext,
+    NameRules,
+    clean_part,
+    default_pattern,
+    file_stem,
+    fill_pattern,
+    free_stem,
+    grid_stem,
     subfolder,
-)  # fmt: skip
+)
 
 CONTEXT = NameContext(
-    seed=7, seeds=(5, 6, 7), steps=20, cfg=7.0, width=512, height=768, styles=("Neon", "None"), sampler="DPM++ 2M",
-    scheduler="Karras", model_name="dream/v1", model_hash="0123456789", prompt="a cat, (red:1.2) hat", prompt_no_styles="a cat",
-    negative_prompt="dog", time=datetime(2024, 3, 9, 14, 5, 6, tzinfo=timezone.utc), batch_number=2, batch_size=4,
-    generation_number=6, generation_count=8, clip_skip=2, denoising=0.75, user="ann", vae_filename="vae.pt",
+    seed=7,
+    seeds=(5, 6, 7),
+    steps=20,
+    cfg=7.0,
+    width=512,
+    height=768,
+    styles=("Neon", "None"),
+    sampler="DPM++ 2M",
+    scheduler="Karras",
+    model_name="dream/v1",
+    model_hash="0123456789",
+    prompt="a cat, (red:1.2) hat",
+    prompt_no_styles="a cat",
+    negative_prompt="dog",
+    time=datetime(2024, 3, 9, 14, 5, 6, tzinfo=timezone.utc),
+    batch_number=2,
+    batch_size=4,
+    generation_number=6,
+    generation_count=8,
+    clip_skip=2,
+    denoising=0.75,
+    user="ann",
+    vae_filename="vae.pt",
     image=Image.new("RGB", (2, 2)),
-)  # fmt: skip
+)
 
 
 def digest(text: str) -> str:
@@ -32,21 +59,44 @@ def digest(text: str) -> str:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("[seed]", "7"), ("[seed_first]-[seed_last]", "5-7"), ("[steps] [cfg] [width]x[height]", "20 7.0 512x768"),
-        ("[styles]", "Neon"), ("[sampler]", "DPM++ 2M"), ("[sampler_scheduler]", "DPM++ 2M Karras"),
-        ("[scheduler]", "Karras"), ("[model_name]", "dream_v1"), ("[model_hash]", "0123456789"),
-        ("[date]", "2024-03-09"), ("[datetime]", "20240309140506"), ("[datetime<%H-%M>]", "14-05"),
-        ("[datetime<%H-%M><Asia/Tokyo>]", "23-05"), ("[datetime<%H><No/Such>]", "14"), ("[job_timestamp]", "20240309140506"),
-        ("[prompt]", "a_cat,_(red_1.2)_hat"), ("[prompt_spaces]", "a cat, (red_1.2) hat"),
-        ("[prompt_no_styles]", "a cat"), ("[prompt_words]", "a cat red 1 2 hat"),
-        ("[prompt_hash]", digest("a cat, (red:1.2) hat")[:8]), ("[prompt_hash<12>]", digest("a cat, (red:1.2) hat")[:12]),
-        ("[negative_prompt_hash]", digest("dog")[:8]), ("[full_prompt_hash<4>]", digest("a cat, (red:1.2) hat dog")[:4]),
-        ("[batch_number]/[batch_size]", "2/4"), ("[generation_number]", "6"), ("[clip_skip]", "2"), ("[denoising]", "0.75"),
-        ("[hasprompt<cat|none><dog|nodog>]", "catnodog"), ("[user]", "ann"), ("[vae_filename]", "vae.pt"),
-        ("[image_hash<6>]", hashlib.sha256(bytes(12)).hexdigest()[:6]), ("[basename]", "img"), ("x[none]y", "y"),
-        ("[unknown]-[SEED]", "[unknown]-7"), ("[seed", "[seed"), ("", ""),
+        ("[seed]", "7"),
+        ("[seed_first]-[seed_last]", "5-7"),
+        ("[steps] [cfg] [width]x[height]", "20 7.0 512x768"),
+        ("[styles]", "Neon"),
+        ("[sampler]", "DPM++ 2M"),
+        ("[sampler_scheduler]", "DPM++ 2M Karras"),
+        ("[scheduler]", "Karras"),
+        ("[model_name]", "dream_v1"),
+        ("[model_hash]", "0123456789"),
+        ("[date]", "2024-03-09"),
+        ("[datetime]", "20240309140506"),
+        ("[datetime<%H-%M>]", "14-05"),
+        ("[datetime<%H-%M><Asia/Tokyo>]", "23-05"),
+        ("[datetime<%H><No/Such>]", "14"),
+        ("[job_timestamp]", "20240309140506"),
+        ("[prompt]", "a_cat,_(red_1.2)_hat"),
+        ("[prompt_spaces]", "a cat, (red_1.2) hat"),
+        ("[prompt_no_styles]", "a cat"),
+        ("[prompt_words]", "a cat red 1 2 hat"),
+        ("[prompt_hash]", digest("a cat, (red:1.2) hat")[:8]),
+        ("[prompt_hash<12>]", digest("a cat, (red:1.2) hat")[:12]),
+        ("[negative_prompt_hash]", digest("dog")[:8]),
+        ("[full_prompt_hash<4>]", digest("a cat, (red:1.2) hat dog")[:4]),
+        ("[batch_number]/[batch_size]", "2/4"),
+        ("[generation_number]", "6"),
+        ("[clip_skip]", "2"),
+        ("[denoising]", "0.75"),
+        ("[hasprompt<cat|none><dog|nodog>]", "catnodog"),
+        ("[user]", "ann"),
+        ("[vae_filename]", "vae.pt"),
+        ("[image_hash<6>]", hashlib.sha256(bytes(12)).hexdigest()[:6]),
+        ("[basename]", "img"),
+        ("x[none]y", "y"),
+        ("[unknown]-[SEED]", "[unknown]-7"),
+        ("[seed", "[seed"),
+        ("", ""),
     ],
-)  # fmt: skip
+)
 def test_words(pattern, expected):
     assert fill_pattern(pattern, CONTEXT) == expected
 
@@ -90,14 +140,24 @@ def test_unix_rules_keep_more():
 
 
 patterns = st.lists(
-    st.one_of(st.text(max_size=20), st.sampled_from([f"[{w}]" for w in PATTERN_WORDS]), st.text(max_size=9).map(lambda a: f"[datetime<{a}>]")),
+    st.one_of(
+        st.text(max_size=20),
+        st.sampled_from([f"[{w}]" for w in PATTERN_WORDS]),
+        st.text(max_size=9).map(lambda a: f"[datetime<{a}>]"),
+    ),
     max_size=6,
-).map("".join)  # fmt: skip
+).map("".join)
 texts = st.text(max_size=200)
 
 
 @settings(max_examples=150, deadline=None)
-@given(pattern=patterns, prompt=texts, model=texts, number=st.none() | st.integers(0, 10**7), suffix=st.sampled_from(["", "-mask"]))
+@given(
+    pattern=patterns,
+    prompt=texts,
+    model=texts,
+    number=st.none() | st.integers(0, 10**7),
+    suffix=st.sampled_from(["", "-mask"]),
+)
 def test_a_name_is_always_one_usable_name(pattern, prompt, model, number, suffix):
     context = NameContext(prompt=prompt, model_name=model, user=model, seed=2**40, time=CONTEXT.time)
     stem = file_stem(pattern, context, number=number, suffix=suffix)
