@@ -31,9 +31,14 @@ def load_tokenizer() -> CLIPTokenizer:
 
 def tokenize_with(tokenizer: CLIPTokenizer) -> Callable[[str], list[int]]:
     """Text -> token ids, without BOS and EOS and without a limit."""
-    # The wrapper of the tokenizer warns about texts longer than 77 tokens, which are cut into chunks here anyway.
-    backend = tokenizer.backend_tokenizer
-    return lambda text: backend.encode(text, add_special_tokens=False).ids
+
+    def tokenize(text: str) -> list[int]:
+        # Said outright, because the tokenizer remembers what an earlier caller asked for. Not verbose: it would warn
+        # of long texts, which are cut into chunks here.
+        found = tokenizer(text, add_special_tokens=False, truncation=False, padding=False, verbose=False)
+        return found["input_ids"]
+
+    return tokenize
 
 
 def encode_texts(model: Model, texts: Sequence[str], options: EncodeOptions) -> list[TextEncoding]:
