@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 
 class ScheduledText(NamedTuple):
@@ -55,13 +55,13 @@ class Switch:
 class Cycle:
     """One option a step, round and round."""
 
-    options: tuple[tuple["Item", ...], ...]
+    options: tuple[tuple[Item, ...], ...]
 
     def at(self, step: int) -> tuple[Item, ...]:
         return self.options[(step - 1) % len(self.options)]
 
 
-Item = Union[str, Switch, Cycle]
+Item = str | Switch | Cycle
 
 
 @dataclass

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Union
 
 from atelier.base.log import fields, logger
 
@@ -33,7 +32,7 @@ class Options:
     options: tuple[tuple[float, tuple[Item, ...]], ...]
 
 
-Item = Union[str, Options]
+Item = str | Options
 
 
 def expand(text: str, seed: int, folders: Sequence[Path]) -> str:
