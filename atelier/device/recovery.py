@@ -65,9 +65,9 @@ class Ladder:
             if teller is not None:
                 teller.comment(f"The device ran out of memory while {STAGES.get(stage, stage)}; {rung}.")
 
-    def rows(self, call: Callable[[Any], torch.Tensor], inputs: Any) -> torch.Tensor:
+    def rows(self, call: Callable[[Any], torch.Tensor], inputs: Any, teller: Any = None) -> torch.Tensor:
         """One model call, in as many pieces as the limits ask for. `inputs` are `ModelInputs`."""
-        return self.run("sample", lambda: self._in_pieces(call, inputs))
+        return self.run("sample", lambda: self._in_pieces(call, inputs), teller)
 
     def _in_pieces(self, call: Callable[[Any], torch.Tensor], inputs: Any) -> torch.Tensor:
         total = inputs.latents.shape[0]

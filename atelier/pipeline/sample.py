@@ -162,7 +162,7 @@ def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
         skip_early=settings.skip_early_cond,
     )
     return Denoiser(
-        lambda inputs: run.services.ladder.rows(model.call_denoiser, inputs),
+        lambda inputs: run.services.ladder.rows(model.call_denoiser, inputs, run),
         model.prediction,
         current.conditioning,
         guidance,
