@@ -36,7 +36,7 @@ class BlobStore:
 
     def put_image(self, image: Image.Image, infotext: str = "") -> ImageRef:
         """Stored as PNG. Raises `SaveFailed`."""
-        return self.put_encoded(encode(image, "png", infotext), image.size, "image/png")
+        return self.put_encoded(encode(image, "png", infotext, fast=True), image.size, "image/png")
 
     def put_bytes(self, data: Data, field: str = "image") -> ImageRef:
         """The bytes as they came, once a full decode has shown a picture. Raises `BadImage`, `SaveFailed`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,17 +21,33 @@ MEDIA = MappingProxyType({
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif",
     "gif": "image/gif",
 })  # fmt: skip
+# On 768x1024 pixels: level 4 is three times as quick as Pillow's 6 for files 2 % larger, level 1 five times for 17 %.
+LEVEL, FAST_LEVEL = 4, 1
 # Longest side each format can hold.
 _MAX_SIDE = MappingProxyType({"jpg": 65500, "jpeg": 65500, "webp": 16383, "avif": 65536})
 
 
+@dataclass(frozen=True)
+class _How:
+    quality: int
+    lossless: bool
+    level: int
+
+
 def encode(
-    image: Image.Image, format: str, infotext: str | Mapping[str, str] = "", quality: int = 80, lossless: bool = False
+    image: Image.Image,
+    format: str,
+    infotext: str | Mapping[str, str] = "",
+    quality: int = 80,
+    lossless: bool = False,
+    *,
+    fast: bool = False,
 ) -> bytes:
     """`format` is png, jpg, jpeg, webp, avif or gif; `quality` 1..100 for jpg, webp and avif; `lossless` for webp.
 
-    A mapping gives several named text entries, of which formats other than PNG keep `parameters` only.
-    Transparent pictures are laid on white where the format is not PNG. Raises `BadRequest`, `SaveFailed`.
+    A mapping gives several named text entries, of which formats other than PNG keep `parameters` only. What
+    `image.info` holds is not written. Transparent pictures are laid on white where the format is not PNG.
+    `fast` makes PNG files a little larger in half the time. Raises `BadRequest`, `SaveFailed`.
     """
     format = format.lower().lstrip(".")
     if format not in MEDIA:
@@ -42,32 +59,36 @@ def encode(
             f"A picture {side} pixels long does not fit into {format}.", remedy="Choose PNG, or make it smaller."
         )
     out = io.BytesIO()
+    how = _How(max(1, min(100, int(quality))), lossless, FAST_LEVEL if fast else LEVEL)
     try:
-        _encode_into(out, image, format, texts, (max(1, min(100, int(quality))), lossless))
+        _encode_into(out, _bare(image), format, texts, how)
     except (OSError, ValueError, RuntimeError) as error:
         raise SaveFailed(f"The picture could not be encoded as {format}: {error}.", remedy="Choose PNG.") from error
     return out.getvalue()
 
 
-def _encode_into(
-    out: io.BytesIO, image: Image.Image, format: str, texts: Mapping[str, str], how: tuple[int, bool]
-) -> None:
-    quality, lossless = how
+def _bare(image: Image.Image) -> Image.Image:
+    """A copy without what it brought along from elsewhere: Pillow would write an old comment as if it were ours."""
+    bare = image.copy()
+    bare.info = {k: v for k, v in image.info.items() if k in ("icc_profile", "transparency")}
+    return bare
+
+
+def _encode_into(out: io.BytesIO, image: Image.Image, format: str, texts: Mapping[str, str], how: _How) -> None:
     text = texts.get(KEY, "")
     if format == "png":
-        # Only what is given is written: what a picture brought along from elsewhere is not its own history.
-        image.save(out, "PNG", pnginfo=png_texts(texts))
+        image.save(out, "PNG", pnginfo=png_texts(texts), compress_level=how.level)
         return
     image = flatten(image)
     if format in ("jpg", "jpeg"):
         extra = {"exif": jpeg_exif_block(text)} if text else {}
-        image.save(out, "JPEG", quality=quality, **extra)
+        image.save(out, "JPEG", quality=how.quality, **extra)
     elif format == "webp":
         extra = {"exif": exif_block(text)} if text else {}
-        image.save(out, "WEBP", quality=100 if lossless else quality, lossless=lossless, **extra)
+        image.save(out, "WEBP", quality=100 if how.lossless else how.quality, lossless=how.lossless, **extra)
     elif format == "avif":
         extra = {"exif": exif_block(text)} if text else {}
-        image.save(out, "AVIF", quality=quality, **extra)
+        image.save(out, "AVIF", quality=how.quality, **extra)
     else:
         extra = {"comment": storable(text).encode("utf-8")} if text else {}
         image.save(out, "GIF", **extra)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from hypothesis import given, settings
@@ -71,7 +72,6 @@ def digest(text: str) -> str:
         ("[date]", "2024-03-09"),
         ("[datetime]", "20240309140506"),
         ("[datetime<%H-%M>]", "14-05"),
-        ("[datetime<%H-%M><Asia/Tokyo>]", "23-05"),
         ("[datetime<%H><No/Such>]", "14"),
         ("[job_timestamp]", "20240309140506"),
         ("[prompt]", "a_cat,_(red_1.2)_hat"),
@@ -99,6 +99,14 @@ def digest(text: str) -> str:
 )
 def test_words(pattern, expected):
     assert fill_pattern(pattern, CONTEXT) == expected
+
+
+def test_time_zones():
+    try:
+        ZoneInfo("Asia/Tokyo")
+    except ZoneInfoNotFoundError:
+        pytest.skip("this machine has no time zone data")
+    assert fill_pattern("[datetime<%H-%M><Asia/Tokyo>]", CONTEXT) == "23-05"
 
 
 def test_nothing_to_say():
@@ -130,9 +138,7 @@ def test_subfolders(tmp_path):
     assert subfolder(tmp_path, "[date]", CONTEXT) == tmp_path / "2024-03-09"
     assert subfolder(tmp_path, "[date]/[model_name]", CONTEXT) == tmp_path / "2024-03-09" / "dream_v1"
     assert subfolder(tmp_path, "", CONTEXT) == tmp_path
-    assert subfolder(tmp_path, "../..//./[prompt]", NameContext(prompt="../../etc")) == tmp_path / "_.._etc" or (
-        subfolder(tmp_path, "../..//./[prompt]", NameContext(prompt="../../etc")).parent == tmp_path
-    )
+    assert subfolder(tmp_path, "../..//./[prompt]", NameContext(prompt="../../etc")) == tmp_path / ".._.._etc"
 
 
 def test_unix_rules_keep_more():

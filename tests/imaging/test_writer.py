@@ -29,6 +29,18 @@ def test_lossless_formats_are_lossless():
         assert decode(data).image.tobytes() == PICTURE.tobytes()
 
 
+def test_what_a_picture_brought_along_is_not_written():
+    image = PICTURE.copy()
+    image.info.update(comment=b"old", parameters="old", exif=b"Exif\0\0old")
+    for format in ("png", "jpg", "webp", "avif", "gif"):
+        assert b"old" not in encode(image, format)
+    assert image.info["comment"] == b"old"
+
+
+def test_fast_png_is_the_same_picture():
+    assert decode(encode(PICTURE, "png", fast=True)).image.tobytes() == PICTURE.tobytes()
+
+
 def test_quality_matters():
     for format in ("jpg", "webp", "avif"):
         assert len(encode(PICTURE, format, quality=95)) > len(encode(PICTURE, format, quality=20))
