@@ -20,8 +20,8 @@ def read_config(path: Path) -> dict[str, Any]:
         parsed = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadModelFile(f"{path.name} cannot be read as a configuration: {error}", path=str(path)) from error
-    params = parsed.get("model", {}).get("params") if isinstance(parsed, dict) else None
-    if not isinstance(params, dict):
+    model = parsed.get("model") if isinstance(parsed, dict) else None
+    if not isinstance(model, dict) or not isinstance(model.get("params"), dict):
         raise BadModelFile(
             f"{path.name} is not a model configuration: it has no model.params.",
             remedy="Remove it, or put the configuration that came with the checkpoint in its place.",

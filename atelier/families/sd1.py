@@ -143,14 +143,13 @@ def _prediction(params: Config, evidence: Evidence) -> Prediction:
 def call(model: Model, inputs: ModelInputs) -> torch.Tensor:  # [N, 4, h, w]
     """The network's raw output, in its own precision. `concat` is put behind the latents on the channel axis.
 
-    `residuals` may hold "down" (a sequence of tensors, one a skip connection) and "middle" (one tensor).
+    `residuals` holds nothing, or "down" (a tensor for each skip connection) together with "middle" (one tensor).
     """
     device, dtype = place_of(model.denoiser)
     latents = inputs.latents if inputs.concat is None else torch.cat([inputs.latents, inputs.concat], dim=1)
     extra: dict[str, Any] = {}
-    if "down" in inputs.residuals:
+    if inputs.residuals:
         extra["down_block_additional_residuals"] = tuple(r.to(device, dtype) for r in inputs.residuals["down"])
-    if "middle" in inputs.residuals:
         extra["mid_block_additional_residual"] = inputs.residuals["middle"].to(device, dtype)
     return model.denoiser(
         latents.to(device, dtype),
