@@ -1,0 +1,57 @@
+"""Folders in diffusers layout load by the same path."""
+
+import json
+
+import pytest
+import torch
+
+from atelier.base.errors import BadModelFile, UnknownModel
+from atelier.checkpoints.load import load_checkpoint
+from atelier.checkpoints.shelf import CheckpointFile
+from tests.checkpoints.test_load import same_network
+from tests.tiny import TinySizes, tiny_text_encoder, tiny_unet, tiny_vae
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "my-model"
+    sizes = TinySizes()
+    tiny_unet(sizes).half().save_pretrained(path / "unet")
+    tiny_vae(sizes).half().save_pretrained(path / "vae")
+    tiny_text_encoder(sizes).half().save_pretrained(path / "text_encoder")
+    (path / "scheduler").mkdir()
+    scheduler = {"prediction_type": "v_prediction", "beta_schedule": "scaled_linear", "beta_start": 0.00085}
+    (path / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    (path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    return path
+
+
+def load(path, placement):
+    return load_checkpoint(CheckpointFile(path.name, path), placement)
+
+
+def test_a_folder_loads(folder, placement):
+    model = load(folder, placement)
+    assert same_network(model)
+    assert model.prediction.kind == "v" and model.latent.factor == 8
+    assert torch.isfinite(model.decode(torch.randn(1, 4, 8, 8))).all()
+
+
+def test_the_shelf_shows_it_as_one(models, shelf, folder, placement):
+    folder.rename(models / "my-model")
+    file = shelf.find_checkpoint("my-model")
+    assert [f.name for f in shelf.checkpoints()] == ["my-model"]
+    assert file.stem == "my-model" and same_network(load_checkpoint(file, placement))
+    assert len(shelf.hashed(file).short) == 10
+
+
+def test_other_pipelines_and_missing_parts(folder, placement):
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(BadModelFile, match="no file with weights"):
+        load(folder, placement)
+    (folder / "vae" / "config.json").write_text("{")
+    with pytest.raises(BadModelFile, match="damaged"):
+        load(folder, placement)
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
+    with pytest.raises(UnknownModel, match="StableDiffusionXLPipeline"):
+        load(folder, placement)
