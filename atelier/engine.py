@@ -46,7 +46,9 @@ Publish = Callable[[Event], Any]
 
 def build(config: EngineConfig) -> Engine:
     """What a worker calls, by its dotted name, in its own thread or process."""
-    return Engine(config)
+    engine = Engine(config)
+    config.plugins.relay.started(side="engine", owner=engine.services)
+    return engine
 
 
 class Engine:
