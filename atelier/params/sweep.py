@@ -68,7 +68,7 @@ A1111_AXES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Size", SIZE, KINDS),
 )
 
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _RANGE = re.compile(
     rf"({_NUMBER})\s*-\s*({_NUMBER})(?:\s*\(\s*({_NUMBER})\s*\)|\s*\[\s*([0-9]+)\s*\])?", re.ASCII
 )

@@ -12,7 +12,7 @@ class SubPrompt(NamedTuple):
 
 
 _AND = re.compile(r"\bAND\b")
-_WEIGHT = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))")
+_WEIGHT = re.compile(r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))")
 
 
 def split_and(text: str) -> tuple[SubPrompt, ...]:

@@ -32,7 +32,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_BREAK = re.compile(r"\bBREAK\b")
 
 
 def parse_emphasis(text: str) -> list[Span]:
@@ -96,10 +96,13 @@ class _Reader:
         self.weights.append(weight)
 
     def _text(self, text: str) -> None:
-        for index, part in enumerate(_BREAK.split(text)):
+        parts = _BREAK.split(text)
+        for index, part in enumerate(parts):
+            # Spaces beside the word go with it. Not in the pattern: a long row of spaces would be tried from each.
             if index:
                 self._add(*BREAK)
-            self._add(part, 1.0)
+                part = part.lstrip()
+            self._add(part.rstrip() if index < len(parts) - 1 else part, 1.0)
 
 
 def _number(text: str) -> float | None:

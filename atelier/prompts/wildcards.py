@@ -19,7 +19,7 @@ REPLACEMENTS = 1000
 _TOKEN = re.compile(r"(?:[^\\{}|\[\]()]|\\.)+|[{}|\[\]()\\]", re.DOTALL)
 _WILDCARD = re.compile(r"__([\w*?][\w*?./ -]*?)__")
 _COUNT = re.compile(r"\s*([0-9]{1,4})(?:-([0-9]{1,4}))?\$\$(?:([^|$]*)\$\$)?")
-_WEIGHT = re.compile(r"\s*([0-9]*\.?[0-9]+)::")
+_WEIGHT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)::")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from atelier.base.errors import BadRequest, NotFound
 from atelier.base.refs import ImageRef
@@ -118,7 +118,6 @@ def test_the_echo() -> None:
     assert flat_echo({"init_images": ["a"], "include_init_images": True}, "img2img")["init_images"] == ["a"]
 
 
-@settings(max_examples=100, deadline=None)
 @given(requests())
 def test_round_trip(request: GenerationRequest) -> None:
     again = request_from_flat(json.loads(json.dumps(request_to_flat(request))), request.kind)

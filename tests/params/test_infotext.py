@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atelier.base.refs import ImageRef
@@ -143,7 +143,6 @@ def told(request: GenerationRequest) -> dict:
     return kept
 
 
-@settings(max_examples=200, deadline=None)
 @given(requests())
 def test_a_request_comes_back_from_its_text(request: GenerationRequest) -> None:
     text = write_infotext(request.prompt.positive, request.prompt.negative, infotext_fields(request))

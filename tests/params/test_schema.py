@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from atelier.base.errors import BadRequest
 from atelier.base.refs import ImageRef
@@ -16,7 +16,6 @@ from tests.params.strategies import requests
 REF = {"sha256": "a" * 64}
 
 
-@settings(max_examples=100, deadline=None)
 @given(requests())
 def test_round_trip(request: GenerationRequest) -> None:
     text = json.dumps(request_to_json(request))

@@ -30,3 +30,7 @@ def test_weights_come_back(parts: list) -> None:
 
 def test_long_runs_of_spaces() -> None:
     assert split_and(" " * 20_000 + "x" + " " * 20_000)[0].text.strip() == "x"
+
+
+def test_long_runs_of_digits() -> None:
+    assert split_and("a:" + "1" * 100_000 + "x")[0].weight == 1.0

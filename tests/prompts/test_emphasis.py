@@ -37,6 +37,7 @@ def test_recorded(case: dict) -> None:
     ("a:1.2.3)", [("a:1.2.3)", 1.0)]),
     ("(a [b) c]", [("a ", 1.1), ("b", 1.0), (" c", 1 / 1.1)]),
     ("a\\", [("a", 1.0)]),
+    ("  a \n BREAK \t b  ", [("  a", 1.0), ("BREAK", -1.0), ("b  ", 1.0)]),
     ("(x BREAK y:1)", [("x", 1.0), ("BREAK", -1.0), ("y", 1.0)]),
 ])  # fmt: skip
 def test_corners(text: str, expected: list) -> None:
@@ -84,7 +85,9 @@ def test_neighbours_have_different_weights(text: str) -> None:
     assert all(a.weight != b.weight for a, b in zip(spans, spans[1:]))
 
 
-@pytest.mark.parametrize("text", ["(" * 5000 + "a" + ")" * 5000, "(a" * 10_000, "[a(b:1.1)" * 2500, "(" * 20_000])
+@pytest.mark.parametrize("text", [
+    "(" * 5000 + "a" + ")" * 5000, "(a" * 10_000, "[a(b:1.1)" * 2500, "(" * 20_000, " " * 100_000,
+])  # fmt: skip
 def test_hostile_nesting(text: str) -> None:
     assert parse_emphasis(text)
 
