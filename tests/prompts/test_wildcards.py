@@ -82,7 +82,9 @@ def test_a_file_that_names_itself_ends(folder: Path) -> None:
     assert "__loop__" in expand("__loop__", 1, [folder])
 
 
-@pytest.mark.parametrize("text", ["{" * 5000 + "a|b" + "}" * 5000, "{a|" * 5000 + "b" + "}" * 5000, "__" * 10_000, "{" + "1" * 20_000 + "|b}"])
+@pytest.mark.parametrize("text", [
+    "{" * 5000 + "a|b" + "}" * 5000, "{a|" * 5000 + "b" + "}" * 5000, "__" * 10_000, "{" + "1" * 20_000 + "|b}",
+])  # fmt: skip
 def test_hostile_nesting(text: str) -> None:
     assert isinstance(expand(text, 1, []), str)
 
