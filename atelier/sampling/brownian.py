@@ -12,7 +12,8 @@ from torch import Tensor
 # These follow torchsde's BrownianTree, so that known seeds keep their pictures.
 DIGITS = 6
 POOL_SIZE = 24
-REMEMBERED = 64
+# Enough for the ways down to three neighbouring points; with fewer, most increments are drawn twice.
+REMEMBERED = 104
 
 
 class BrownianPath:

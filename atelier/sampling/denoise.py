@@ -176,8 +176,7 @@ def _inputs(step: Step, places: list[int], length: int, prediction: Prediction, 
         added[name] = torch.stack(values)
     if cond.pooled is not None and cond.negative_pooled is not None:
         pooled = [
-            cond.negative_pooled[row.image] if row.negative else cond.pooled[place]
-            for place, row in zip(places, rows)
+            cond.negative_pooled[row.image] if row.negative else cond.pooled[place] for place, row in zip(places, rows)
         ]
         added["pooled"] = torch.stack(pooled)
     return ModelInputs(

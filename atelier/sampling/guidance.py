@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from atelier.sampling.step import Step
@@ -73,10 +72,3 @@ class ClassifierFree:
                 factor = (weight * step.cfg_multiplier) * step.cfg_scale
             guided[image] += (cond[row] - base[image]) * factor
         return guided
-
-
-def rescale(guided: Tensor, cond: Tensor, amount: float) -> Tensor:  # [B, C, H, W]
-    """Brings the spread of each guided picture back towards that of `cond` (Lin et al. 2023, section 3.4)."""
-    dims = tuple(range(1, guided.ndim))
-    matched = guided * (cond.std(dim=dims, keepdim=True) / guided.std(dim=dims, keepdim=True))
-    return torch.lerp(guided, matched, amount)

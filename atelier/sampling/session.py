@@ -209,9 +209,7 @@ def _prediction_for(sampler: Sampler, prediction: Prediction, options: SamplerOp
     return prediction.with_quantize(prediction.quantize or options.quantize)
 
 
-def _levels(
-    schedule: Schedule, steps: int, prediction: Prediction, options: SamplerOptions, discard: bool
-) -> Tensor:
+def _levels(schedule: Schedule, steps: int, prediction: Prediction, options: SamplerOptions, discard: bool) -> Tensor:
     low, high = OLD_RANGE if options.old_karras else (prediction.sigma_min, prediction.sigma_max)
     low, high = options.sigma_min or low, options.sigma_max or high
     if not 0 < low < high:

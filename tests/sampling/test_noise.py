@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from atelier.base.errors import BadRequest
+from atelier.sampling import philox
 from atelier.sampling.noise import PictureNoise, paste_centred, slerp
 from atelier.sampling.philox import Philox
 from tests.sampling.cases import cases, close
@@ -17,6 +18,13 @@ def test_recorded_philox(seed):
     philox = Philox(int(seed))
     close(philox.randn((4,)), PHILOX[seed]["first_call_shape_4"], atol=1e-6)
     close(philox.randn((2, 3)).flatten(), PHILOX[seed]["second_call_shape_2x3"], atol=1e-6)
+
+
+def test_large_draws_are_made_in_blocks_without_a_seam(monkeypatch):
+    blocked = Philox(5).randn((4, 64, 64))
+    monkeypatch.setattr(philox, "BLOCK", 1 << 20)
+    assert np.array_equal(blocked, Philox(5).randn((4, 64, 64)))
+    assert Philox(5).randn((0,)).shape == (0,)
 
 
 def test_recorded_philox_of_the_documentation():
@@ -70,7 +78,9 @@ def test_first_and_later_draws_come_from_one_sequence():
 
 
 def test_the_seed_delta_moves_later_draws_only():
-    plain, moved, other = (PictureNoise(SHAPE, [seed], source="CPU", eta_seed_delta=d) for seed, d in ((3, 0), (3, 4), (7, 0)))
+    plain, moved, other = (
+        PictureNoise(SHAPE, [seed], source="CPU", eta_seed_delta=delta) for seed, delta in ((3, 0), (3, 4), (7, 0))
+    )
     assert torch.equal(plain.first(), moved.first())
     assert torch.equal(moved.next(), other.first())
 

@@ -11,9 +11,15 @@ from atelier.sampling.catalogue import default_catalogue
 from atelier.sampling.noise import PictureNoise
 from atelier.sampling.prediction import ConsistencyPrediction, Prediction
 from atelier.sampling.session import SamplerOptions, img2img_steps, plan_sampling
-from tests.sampling.cases import cases, close
+from tests.sampling.cases import cases, close, quiet
 from tests.sampling.toys import (
-    EPS, GaussianNetwork, conditioning, denoiser, exact_flow, only, product_network,
+    EPS,
+    GaussianNetwork,
+    conditioning,
+    denoiser,
+    exact_flow,
+    only,
+    product_network,
 )  # fmt: skip
 
 CATALOGUE = default_catalogue()
@@ -165,7 +171,8 @@ def flow_error(name, steps, **options):
         return (x * SPREAD**2 + MEAN * sigma**2) / (SPREAD**2 + sigma**2)
 
     x = torch.full((1, 1, 1, 1), 4.0, dtype=torch.float64)
-    result = sampler.function(denoise, x, sigmas, noise=lambda *_: torch.zeros_like(x), on_step=lambda _: None, **options)
+    still = {"noise": lambda *_: torch.zeros_like(x), "on_step": quiet}
+    result = sampler.function(denoise, x, sigmas, **still, **options)
     exact = MEAN + (x - MEAN) * ((SPREAD**2 + low**2) / (SPREAD**2 + high**2)) ** 0.5
     return float((result - exact).abs())
 

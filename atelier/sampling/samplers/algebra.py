@@ -27,6 +27,9 @@ class Churn:
     noise: float = 1.0
 
 
+NO_CHURN = Churn()
+
+
 def slope(x: Tensor, sigma: Tensor, denoised: Tensor) -> Tensor:
     """dx / dsigma of the probability flow."""
     return (x - denoised) / sigma

@@ -40,9 +40,7 @@ def ddim(
         eps = eps_model(x, t)
         return eps, eps
 
-    return ddim_cfgpp(
-        pair, x, timesteps, alphas_cumprod=alphas_cumprod, noise=noise, on_step=on_step, eta=eta
-    )
+    return ddim_cfgpp(pair, x, timesteps, alphas_cumprod=alphas_cumprod, noise=noise, on_step=on_step, eta=eta)
 
 
 def ddim_cfgpp(

@@ -6,12 +6,21 @@ import torch
 from torch import Tensor
 
 from atelier.sampling.noise import NoiseSource
-from atelier.sampling.samplers.algebra import Churn, Denoise, OnStep, ancestral_split, churned, midpoint, slope
+from atelier.sampling.samplers.algebra import (
+    NO_CHURN,
+    Churn,
+    Denoise,
+    OnStep,
+    ancestral_split,
+    churned,
+    midpoint,
+    slope,
+)
 from atelier.sampling.step import StepInfo
 
 
 def dpm_2(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, churn: Churn = Churn()
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, churn: Churn = NO_CHURN
 ) -> Tensor:
     """DPM-Solver-2 with the churn of Karras et al. 2022."""
     for i in range(len(sigmas) - 1):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from atelier.sampling.noise import NoiseSource
-from atelier.sampling.samplers.algebra import Churn, Denoise, OnStep, ancestral_split, churned, slope
+from atelier.sampling.samplers.algebra import NO_CHURN, Churn, Denoise, OnStep, ancestral_split, churned, slope
 from atelier.sampling.step import StepInfo
 
 
 def euler(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, churn: Churn = Churn()
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, churn: Churn = NO_CHURN
 ) -> Tensor:
     """Algorithm 2 of Karras et al. 2022 without its correction."""
     for i in range(len(sigmas) - 1):
@@ -53,7 +53,7 @@ def heun_step(denoise: Denoise, x: Tensor, denoised: Tensor, sigma: Tensor, sigm
 
 
 def heun(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, churn: Churn = Churn()
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, churn: Churn = NO_CHURN
 ) -> Tensor:
     """Algorithm 2 of Karras et al. 2022."""
     for i in range(len(sigmas) - 1):

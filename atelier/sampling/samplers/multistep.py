@@ -11,9 +11,7 @@ from atelier.sampling.samplers.algebra import Denoise, OnStep, slope
 from atelier.sampling.step import StepInfo
 
 
-def lms(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, order: int = 4
-) -> Tensor:
+def lms(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, on_step: OnStep, order: int = 4) -> Tensor:
     """Linear multistep (Adams-Bashforth) over uneven sigmas."""
     points = sigmas.double().cpu().numpy()
     slopes: list[Tensor] = []

@@ -155,5 +155,6 @@ def dpm_adaptive(
 def _errors(low: Tensor, high: Tensor, low_before: Tensor) -> Sequence[float]:
     """The difference of the two orders in units of the tolerance, for each picture by itself."""
     room = torch.clamp(RTOL * torch.maximum(low.abs(), low_before.abs()), min=ATOL)
-    parts = ((low - high) / room).double()
+    parts = (low - high) / room
+    parts = parts.to(torch.promote_types(parts.dtype, torch.float32))
     return [float(torch.linalg.vector_norm(part)) / part.numel() ** 0.5 for part in parts]

@@ -157,7 +157,8 @@ def _weights(ratios: list[float], h: float, variant: str) -> tuple[list[float], 
         phi = phi / h - 1 / factorial
     powers = torch.tensor([[ratio**i for ratio in [*ratios, 1.0]] for i in range(order)], dtype=torch.float64)
     wanted = torch.tensor(goals, dtype=torch.float64)
-    # Order 1 and 2 have the simple weights that the paper recommends.
-    predictor = [] if order == 1 else [0.5] if order == 2 else torch.linalg.solve(powers[:-1, :-1], wanted[:-1]).tolist()
-    corrector = [0.5] if order == 1 else torch.linalg.solve(powers, wanted).tolist()
-    return predictor, corrector, scale
+    # The lowest orders have the simple weights that the paper recommends.
+    if order == 1:
+        return [], [0.5], scale
+    predictor = [0.5] if order == 2 else torch.linalg.solve(powers[:-1, :-1], wanted[:-1]).tolist()
+    return predictor, torch.linalg.solve(powers, wanted).tolist(), scale
