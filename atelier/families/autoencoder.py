@@ -10,6 +10,9 @@ from torch import nn
 from atelier.families.latent import LatentSpace
 from atelier.families.model import Model, place_of
 
+#: plain latents from which a preview matrix is fitted; it has 5 rows to find
+FITTED = 20
+
 
 def encode_images(
     model: Model,
@@ -45,14 +48,14 @@ def with_fitted_preview(latent: LatentSpace, vae: nn.Module) -> LatentSpace:
     by least squares. For autoencoders of their own, which the usual matrix does not fit."""
     device, dtype = place_of(vae)
     generator = torch.Generator().manual_seed(0)
-    cells = torch.randn(48, latent.channels, 1, 1, generator=generator)
+    cells = torch.randn(FITTED, latent.channels, 1, 1, generator=generator)
     with torch.no_grad():
         raw = latent.raw(cells.expand(-1, -1, 4, 4)).to(device, dtype)
         # A border of plain latents is shaded by the padding of the convolutions; the middle is not.
         colours = vae.decode(raw, return_dict=False)[0].float().cpu()
     side = colours.shape[-1]
-    colours = colours[:, :, side // 4 : -side // 4, side // 4 : -side // 4].mean(dim=(2, 3)).clamp(-1, 1)  # [48, 3]
-    inputs = torch.cat([cells.reshape(48, -1), torch.ones(48, 1)], dim=1)
+    colours = colours[:, :, side // 4 : -side // 4, side // 4 : -side // 4].mean(dim=(2, 3)).clamp(-1, 1)  # [FITTED, 3]
+    inputs = torch.cat([cells.reshape(FITTED, -1), torch.ones(FITTED, 1)], dim=1)
     solution = torch.linalg.lstsq(inputs, colours).solution  # [C + 1, 3]
     rows = [tuple(float(x) for x in row) for row in solution]
     return replace(latent, preview=tuple(rows[:-1]), preview_bias=rows[-1])

@@ -15,7 +15,13 @@ from atelier.families.ldm import TEXT_PREFIX, VAE_PREFIX
 from atelier.sampling.step import ModelInputs
 from tests.checkpoints.files import LORA, SDXL, write_header_only
 from tests.tiny import (
-    TinySizes, bare_vae_state, tiny_text_encoder, tiny_unet, tiny_vae, write_tiny_checkpoint, write_tiny_vae,
+    TinySizes,
+    bare_vae_state,
+    tiny_text_encoder,
+    tiny_unet,
+    tiny_vae,
+    write_tiny_checkpoint,
+    write_tiny_vae,
 )  # fmt: skip
 
 

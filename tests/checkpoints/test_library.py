@@ -1,0 +1,164 @@
+"""The library: swapping, keeping what works, and files that change under it."""
+
+import gc
+import os
+import weakref
+
+import psutil
+import pytest
+import torch
+
+from atelier.base.errors import BadModelFile, NotFound, UnknownModel
+from atelier.checkpoints.library import Library
+from tests.checkpoints.files import LORA, SDXL, write_header_only
+from tests.checkpoints.test_load import inputs_for
+from tests.tiny import TinySizes, write_tiny_checkpoint, write_tiny_vae
+
+
+@pytest.fixture
+def library(models, shelf, placement):
+    write_tiny_checkpoint(models, "one", TinySizes(seed=1))
+    write_tiny_checkpoint(models, "two", TinySizes(seed=2))
+    return Library(shelf, placement)
+
+
+def output(model):
+    with torch.no_grad():
+        return model.call_denoiser(inputs_for())
+
+
+def test_open_swap_and_current(library):
+    assert library.current is None
+    one = library.open()
+    assert library.current is one and one.file.name == "one.safetensors" and len(one.file.short) == 10
+    assert library.open("one") is one and library.open(None) is one
+    two = library.open("two")
+    assert library.current is two and library.open_models == (two,)
+    assert not torch.allclose(output(one), output(two))
+
+
+def test_limit_of_open_models(library):
+    library.limit = 2
+    one, two = library.open("one"), library.open("two")
+    assert library.open("one") is one and library.current is one and library.open_models == (two, one)
+    library.limit = 1
+    library.open("two")
+    assert library.open_models == (two,)
+
+
+def test_listeners_and_unload(models, shelf, placement):
+    write_tiny_checkpoint(models, "one")
+    write_tiny_checkpoint(models, "two")
+    heard = []
+    library = Library(shelf, placement, on_opened=lambda m: heard.append(("+", m.file.stem)),
+                      on_closed=lambda m: heard.append(("-", m.file.stem)))  # fmt: skip
+    library.open("one")
+    library.open("one")
+    library.open("two")
+    library.unload()
+    assert heard == [("+", "one"), ("-", "one"), ("+", "two"), ("-", "two")] and library.current is None
+
+
+def test_closed_models_give_their_memory_back(library):
+    dead = weakref.ref(library.open("one").denoiser)
+    library.open("two")
+    gc.collect()
+    assert dead() is None
+
+
+@pytest.mark.parametrize("kind", ["cut", "empty", "text", "lora", "sdxl", "missing"])
+def test_a_failure_leaves_the_previous_model(library, models, kind):
+    one = library.open("one")
+    before = output(one)
+    path = models / "bad.safetensors"
+    if kind == "cut":
+        data = write_tiny_checkpoint(models, "bad").read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("not a model " * 100)
+    elif kind != "missing":
+        write_header_only(path, LORA if kind == "lora" else SDXL)
+    library.shelf.scan()
+    with pytest.raises((BadModelFile, UnknownModel, NotFound)) as caught:
+        library.open("bad")
+    assert caught.value.message and library.current is one
+    assert torch.equal(output(library.open()), before)
+
+
+def test_a_file_deleted_while_loaded(library, models):
+    one = library.open("one")
+    before = output(one)
+    (models / "one.safetensors").unlink()
+    (models / "one.yaml").unlink()
+    assert torch.equal(output(library.open("one")), before)
+    library.shelf.scan()
+    assert library.open("one") is one and library.open(one.file.title) is one
+    assert torch.equal(output(one), before)
+    library.open("two")
+    with pytest.raises(NotFound):
+        library.open("one.safetensors [0000000000]")
+    assert library.current.file.stem == "two"
+
+
+def test_a_file_overwritten_in_place_while_loaded(library, models):
+    one = library.open("one")
+    before = output(one)
+    path = models / "one.safetensors"
+    with open(path, "r+b") as file:
+        file.write(b"\xff" * 100_000)
+        file.truncate(100_000)
+    assert torch.equal(output(one), before)
+    with pytest.raises(BadModelFile):
+        library.open("one")
+    assert library.current is one
+
+
+def test_a_replaced_file_is_loaded_again(library, models):
+    one = library.open("one")
+    path = write_tiny_checkpoint(models, "one", TinySizes(seed=7))
+    os.utime(path, (1, 1))
+    again = library.open("one")
+    assert again is not one and not torch.allclose(output(again), output(one))
+    assert library.open_models == (again,)
+
+
+def test_reload(library, models):
+    one = library.open("one")
+    again = library.reload()
+    assert again is not one and library.current is again and torch.equal(output(again), output(one))
+    (models / "one.safetensors").write_bytes(b"")
+    library.shelf.scan()
+    with pytest.raises(BadModelFile):
+        library.reload()
+    assert library.current is again
+
+
+def test_vae_choice(library, models, paths):
+    write_tiny_vae(paths.models / "VAE", "bright", TinySizes(seed=30))
+    write_tiny_vae(paths.models / "VAE", "one-own", TinySizes(seed=31))
+    library.shelf.scan()
+    own = library.open("one", "None")
+    assert own.vae_file is None
+    automatic = library.open("one")
+    assert automatic.vae_file.name == "one-own.safetensors" and len(automatic.vae_file.short) == 10
+    assert automatic.denoiser is own.denoiser and library.current is automatic
+    bright = library.open("one", "bright.safetensors")
+    assert bright.vae_file.name == "bright.safetensors" and library.open("one", "bright") is bright
+    assert library.open("two").vae_file is None
+    with pytest.raises(NotFound):
+        library.open("two", "none-such")
+    assert library.current.file.stem == "two"
+    assert library.open("one", "None").vae_file is None
+
+
+def test_many_swaps_do_not_grow(library):
+    for _ in range(2):
+        library.open("one"), library.open("two")
+    gc.collect()
+    start = psutil.Process().memory_info().rss
+    for _ in range(6):
+        library.open("one"), library.open("two")
+    gc.collect()
+    assert psutil.Process().memory_info().rss < start * 1.05 + 20e6
