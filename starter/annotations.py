@@ -10,12 +10,12 @@ from PIL import Image, ImageFilter
 from starter.scene import Composer, Scene
 
 _LOW, _HIGH = 100.0, 200.0
-"""Canny's thresholds on the length of the Sobel gradient of 0..255 grey, the usual defaults of the tool."""
+"""Canny's thresholds on the length of the Sobel gradient of 0..255 grey: the usual defaults."""
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """All maps are [H, W] uint8. `depth`: 0 far, 255 near. `masks` and `boxes` (left, top, right, bottom) go by item."""
+    """All maps are [H, W] uint8. `depth`: 0 far, 255 near. `masks`, `boxes` (left, top, right, bottom) go by item."""
 
     canny: np.ndarray
     scribble: np.ndarray
@@ -82,6 +82,10 @@ def annotate(composer: Composer, scene: Scene, canvas: int = 256) -> Annotations
         depth = np.maximum(depth, _relief(mask, 200 + 55 * (i + 1) / len(masks)))
         scribble |= _outline(mask)
     return Annotations(
-        canny(composer.draw(scene, canvas)), scribble.astype(np.uint8) * 255, depth.astype(np.uint8),
-        tuple(mask.astype(np.uint8) * 255 for mask in masks), tuple(_box(mask) for mask in masks), tuple(item.name for item in scene.items),
+        canny(composer.draw(scene, canvas)),
+        scribble.astype(np.uint8) * 255,
+        depth.astype(np.uint8),
+        tuple(mask.astype(np.uint8) * 255 for mask in masks),
+        tuple(_box(mask) for mask in masks),
+        tuple(item.name for item in scene.items),
     )

@@ -10,7 +10,14 @@ from starter.sprites import STYLES
 
 NUMBERS = ("", "one", "two", "three", "four")
 PLACES = ("on the left", "on the right", "at the top", "at the bottom")
-_IRREGULAR = (("mouse", "mice"), ("sheep", "sheep"), ("fish", "fish"), ("leaf", "leaves"), ("scissors", "scissors"), ("glasses", "glasses"))
+_IRREGULAR = (
+    ("mouse", "mice"),
+    ("sheep", "sheep"),
+    ("fish", "fish"),
+    ("leaf", "leaves"),
+    ("scissors", "scissors"),
+    ("glasses", "glasses"),
+)
 
 
 def plural(noun: str) -> str:
@@ -70,5 +77,30 @@ def caption(scene: Scene, rng: random.Random | None = None) -> str:
 def vocabulary() -> list[str]:
     """Every word that a caption may hold, now or after the world has been widened."""
     nouns = [*OBJECTS, *SHAPES]
-    words = [*nouns, *map(plural, nouns), *COLOURS, *NUMBERS[1:], *PLACES, "white", "cyan", "a", "an", "and", "on a background", ","]
-    return words + ["small", "large", "style", "noto classic", "twemoji", "fluent", "fxemoji", "picture of", "emoji of", "icon of", "with"]
+    words = [
+        *nouns,
+        *map(plural, nouns),
+        *COLOURS,
+        *NUMBERS[1:],
+        *PLACES,
+        "white",
+        "cyan",
+        "a",
+        "an",
+        "and",
+        "on a background",
+        ",",
+    ]
+    return words + [
+        "small",
+        "large",
+        "style",
+        "noto classic",
+        "twemoji",
+        "fluent",
+        "fxemoji",
+        "picture of",
+        "emoji of",
+        "icon of",
+        "with",
+    ]

@@ -1,6 +1,6 @@
 """The model card: what was measured, written out as Markdown with the contact sheet beside it.
 
-    python -m starter.card --report DATA/report --out docs/models/atelier-starter
+python -m starter.card --report DATA/report --out docs/models/atelier-starter
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ SOURCES = (
     ("emojibase-data", "17.0.0", "Emojibase, names of the emoji", "MIT"),
 )
 """Package, version, work and author, licence."""
-GOALS = MappingProxyType({"object": ("object", 0.8), "shape colour": ("colour", 0.9), "object on background": ("background", 0.9),
-                          "held-out": ("object", 0.7), "counts": ("count", 0.7)})
+GOALS = MappingProxyType(
+    {
+        "object": ("object", 0.8),
+        "shape colour": ("colour", 0.9),
+        "object on background": ("background", 0.9),
+        "held-out": ("object", 0.7),
+        "counts": ("count", 0.7),
+    }
+)
 """Group of prompts to the mark that counts there and the share that is wanted."""
 
 
@@ -36,31 +43,37 @@ def prompts_table(groups: dict[str, dict[str, float]]) -> str:
     for name, row in groups.items():
         mark, goal = GOALS.get(name, ("", 0.0))
         wanted = f"{mark} {goal:.2f}" if mark else ""
-        lines.append(f"| {name} | {row['n']} | " + " | ".join(_number(row.get(m, "")) for m in marks) + f" | {wanted} |")
+        lines.append(
+            f"| {name} | {row['n']} | " + " | ".join(_number(row.get(m, "")) for m in marks) + f" | {wanted} |"
+        )
     return "\n".join(lines)
 
 
 def sources_table() -> str:
     lines = ["| package | version | work | licence |", "|---|---|---|---|"]
-    return "\n".join(lines + [f"| `{package}` | {version} | {work} | {licence} |" for package, version, work, licence in SOURCES])
+    return "\n".join(
+        lines + [f"| `{package}` | {version} | {work} | {licence} |" for package, version, work, licence in SOURCES]
+    )
 
 
 def card(report: dict[str, Any], remarks: str) -> str:
     """The whole page. `remarks`: what a person saw on the contact sheet and what limits the model."""
     rest = {key: value for key, value in report.items() if isinstance(value, dict) and key != "prompts"}
-    measured = "\n".join(f"- {name}: " + ", ".join(f"{key} {_number(value)}" for key, value in row.items()) for name, row in rest.items())
+    measured = "\n".join(
+        f"- {name}: " + ", ".join(f"{key} {_number(value)}" for key, value in row.items()) for name, row in rest.items()
+    )
     return f"""# Atelier starter
 
 A small Stable Diffusion 1 in its usual layout (CLIP text encoder, KL autoencoder of factor 8, cross-attention UNet,
-v-prediction), trained from nothing on icon pictures by the scripts in `starter/`. Native size 256 x 256, 20 steps of Euler.
+v-prediction), trained from nothing on icon pictures by the scripts in `starter/`. Native size 256 x 256.
 It is there to try out, to teach and to test every function of the program offline. It knows some two hundred
 things, ten colours and nine backgrounds, and draws like an emoji font.
 
-Measured with {report['checkpoint']}, guidance {report['cfg']}, 20 steps, one fixed seed for each prompt.
-`object`: a separate network, trained on real renders only, names what the prompt asks for; `top5`: it is among its first five
-guesses; the other columns are measured on the pixels.
+Measured with {report["checkpoint"]}, guidance {report["cfg"]}, 20 steps, one fixed seed for each prompt.
+`object`: a separate network, trained on real renders only, names what the prompt asks for; `top5`: it is
+among its first five guesses; the other columns are measured on the pixels.
 
-{prompts_table(report['prompts'])}
+{prompts_table(report["prompts"])}
 
 {measured}
 
@@ -70,7 +83,8 @@ guesses; the other columns are measured on the pixels.
 
 ## Sources
 
-The weights were trained on pictures rendered from these packages and on drawn shapes. No other pictures, no pretrained weights.
+The weights were trained on pictures rendered from these packages and on drawn shapes: no other pictures,
+no pretrained weights.
 
 {sources_table()}
 
@@ -81,18 +95,24 @@ The merges of CLIP's tokenizer come from the MIT-licensed file in `open_clip_tor
 def notice() -> str:
     """The notice file that goes with the weights."""
     lines = [f"{work} ({package} {version}), {licence}" for package, version, work, licence in SOURCES]
-    return "Atelier starter: weights trained on pictures of\n\n" + "\n".join(lines) + """
+    return (
+        "Atelier starter: weights trained on pictures of\n\n"
+        + "\n".join(lines)
+        + """
 
 Twemoji graphics are licensed under CC-BY 4.0: https://creativecommons.org/licenses/by/4.0/
 They were rendered, recoloured, scaled and combined for training. The other works are used under Apache-2.0 or MIT.
 The weights themselves are offered under Apache-2.0.
 """
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--report", type=Path, required=True, help="folder that evaluate wrote")
-    parser.add_argument("--out", type=Path, required=True, help="folder for README.md, NOTICE.txt, report.json and sheet.png")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for README.md, NOTICE.txt, report.json and sheet.png"
+    )
     parser.add_argument("--remarks", type=Path, help="text file: what was seen with one's own eyes")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -54,29 +54,74 @@ def yaml_of(shape: UNetShape, size: int = 256) -> str:
     """The checkpoint's yaml, as LDM programs read it."""
     width = shape.outer()
     unet = {
-        "image_size": shape.size, "in_channels": shape.channels, "out_channels": 4, "model_channels": width,
-        "channel_mult": [w // width for w in shape.widths], "num_res_blocks": 1, "num_heads": 4,
+        "image_size": shape.size,
+        "in_channels": shape.channels,
+        "out_channels": 4,
+        "model_channels": width,
+        "channel_mult": [w // width for w in shape.widths],
+        "num_res_blocks": 1,
+        "num_heads": 4,
         "attention_resolutions": [2**i for i, attends in enumerate(shape.attention) if attends],
-        "use_spatial_transformer": True, "transformer_depth": 1, "context_dim": TEXT_WIDTH, "norm_num_groups": 16,
-        "use_checkpoint": False, "legacy": False,
+        "use_spatial_transformer": True,
+        "transformer_depth": 1,
+        "context_dim": TEXT_WIDTH,
+        "norm_num_groups": 16,
+        "use_checkpoint": False,
+        "legacy": False,
     }
-    vae = {"double_z": True, "z_channels": 4, "resolution": size, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 2, 2, 4],
-           "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0, "norm_num_groups": 8}
-    text = {"hidden_size": TEXT_WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 4 * TEXT_WIDTH}
+    vae = {
+        "double_z": True,
+        "z_channels": 4,
+        "resolution": size,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 32,
+        "ch_mult": [1, 2, 2, 4],
+        "num_res_blocks": 1,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+        "norm_num_groups": 8,
+    }
+    text = {
+        "hidden_size": TEXT_WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 4 * TEXT_WIDTH,
+    }
     params = {
-        "parameterization": "v", "linear_start": 0.00085, "linear_end": 0.0120, "timesteps": 1000, "channels": 4,
-        "image_size": shape.size, "scale_factor": 0.18215, "conditioning_key": "crossattn",
+        "parameterization": "v",
+        "linear_start": 0.00085,
+        "linear_end": 0.0120,
+        "timesteps": 1000,
+        "channels": 4,
+        "image_size": shape.size,
+        "scale_factor": 0.18215,
+        "conditioning_key": "crossattn",
         "unet_config": {"target": "ldm.modules.diffusionmodules.openaimodel.UNetModel", "params": unet},
-        "first_stage_config": {"target": "ldm.models.autoencoder.AutoencoderKL", "params": {"embed_dim": 4, "ddconfig": vae}},
+        "first_stage_config": {
+            "target": "ldm.models.autoencoder.AutoencoderKL",
+            "params": {"embed_dim": 4, "ddconfig": vae},
+        },
         "cond_stage_config": {"target": "ldm.modules.encoders.modules.FrozenCLIPEmbedder", "params": text},
     }
-    return yaml.safe_dump({"model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}}, sort_keys=False)
+    return yaml.safe_dump(
+        {"model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}}, sort_keys=False
+    )
 
 
-def write(path: Path, unet: dict[str, torch.Tensor], text: dict[str, torch.Tensor], vae: AutoencoderKL,
-          used: torch.Tensor, shape: UNetShape, notes: dict[str, str]) -> int:
+def write(
+    path: Path,
+    unet: dict[str, torch.Tensor],
+    text: dict[str, torch.Tensor],
+    vae: AutoencoderKL,
+    used: torch.Tensor,
+    shape: UNetShape,
+    notes: dict[str, str],
+) -> int:
     """Writes `path` (fp16) and the yaml beside it; returns the size in bytes. `notes` go into the file's metadata."""
-    full = {key: full_table(value, used) if key.endswith("token_embedding.weight") else value for key, value in text.items()}
+    full = {
+        key: full_table(value, used) if key.endswith("token_embedding.weight") else value for key, value in text.items()
+    }
     tensors = {key: value.half().contiguous() for key, value in layout.to_ldm(unet, vae.state_dict(), full).items()}
     tensors["alphas_cumprod"] = alphas_cumprod()
     path.parent.mkdir(parents=True, exist_ok=True)

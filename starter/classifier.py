@@ -1,6 +1,6 @@
-"""The judge: a small network that names the object of a picture, trained on real renders only, never on generated pictures.
+"""The judge: a small network that names a picture's object, trained on real renders alone, never on generated ones.
 
-    python -m starter.classifier --data DATA --minutes 8
+python -m starter.classifier --data DATA --minutes 8
 """
 
 from __future__ import annotations
@@ -55,14 +55,18 @@ def _renders(composer: Composer, rng: random.Random, per_class: int) -> tuple[to
             size = SHAPE_SIZE if name in SHAPES else 0.84
             pictures.append(composer.draw(Scene("judge", background, (Item(name, shade, size=size),)), 2 * _VIEW))
             labels.append(label)
-    return torch.cat([view(np.stack(pictures[i : i + 256])) for i in range(0, len(pictures), 256)]), torch.tensor(labels)
+    return torch.cat([view(np.stack(pictures[i : i + 256])) for i in range(0, len(pictures), 256)]), torch.tensor(
+        labels
+    )
 
 
 def _spoiled(views: torch.Tensor, rng: random.Random) -> torch.Tensor:
     """Moved, scaled, blurred, shaded and noisy: what a weak generator does, without ever seeing one."""
     scale, n = rng.uniform(0.75, 1.15), len(views)
     move = torch.tensor([[scale, 0, rng.uniform(-0.15, 0.15)], [0, scale, rng.uniform(-0.15, 0.15)]]).expand(n, 2, 3)
-    views = F.grid_sample(views, F.affine_grid(move, list(views.shape), align_corners=False), padding_mode="border", align_corners=False)
+    views = F.grid_sample(
+        views, F.affine_grid(move, list(views.shape), align_corners=False), padding_mode="border", align_corners=False
+    )
     if rng.random() < 0.6:
         small = F.interpolate(views, size=rng.choice((24, 32, 40)), mode="area")
         views = F.interpolate(small, size=_VIEW, mode="bilinear")
@@ -121,7 +125,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = train(args.data, args.minutes)
-    Progress(args.data / "classifier.log").say("classifier accuracy", **accuracy(model, args.data, args.data / "vae.safetensors"))
+    Progress(args.data / "classifier.log").say(
+        "classifier accuracy", **accuracy(model, args.data, args.data / "vae.safetensors")
+    )
 
 
 if __name__ == "__main__":

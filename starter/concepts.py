@@ -1,39 +1,56 @@
-"""The starter world's nouns: objects with their picture labels, drawn shapes, colours, and the rule that holds combinations back."""
+"""The starter world's nouns: objects, shapes, colours, and the rule that holds combinations back."""
 
 from __future__ import annotations
 
 import random
 from types import MappingProxyType
 
-COLOURS = MappingProxyType({
-    "red": (222, 40, 46), "orange": (245, 140, 30), "yellow": (252, 212, 40), "green": (50, 165, 70), "blue": (45, 105, 225),
-    "purple": (130, 70, 190), "pink": (248, 140, 185), "brown": (125, 80, 45), "black": (25, 25, 28), "gray": (135, 135, 140),
-})
+COLOURS = MappingProxyType(
+    {
+        "red": (222, 40, 46),
+        "orange": (245, 140, 30),
+        "yellow": (252, 212, 40),
+        "green": (50, 165, 70),
+        "blue": (45, 105, 225),
+        "purple": (130, 70, 190),
+        "pink": (248, 140, 185),
+        "brown": (125, 80, 45),
+        "black": (25, 25, 28),
+        "gray": (135, 135, 140),
+    }
+)
 WHITE = (252, 252, 252)
 BACKGROUNDS = ("white", "red", "orange", "yellow", "green", "blue", "purple", "pink", "gray")
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "ring", "cross")
 
-_FIRST = """red apple=apple|green apple|cat face=cat|dog face=dog|panda|pig face=pig|fox|lion|tiger face=tiger|bear|koala|frog
-monkey face=monkey|rabbit face=rabbit|mouse face=mouse|cow face=cow|unicorn|penguin|owl|chicken|turtle|octopus|crab|tropical fish=fish
-spouting whale=whale|butterfly|lady beetle=ladybug|honeybee=bee|snail|elephant|banana|pizza|rocket|pineapple|strawberry|hamburger
-sunflower|tomato|carrot|grapes|watermelon|lemon|pear|peach|cherries|avocado|eggplant|ear of corn=corn|broccoli|mushroom|bread
-cheese wedge=cheese|french fries|hot dog|taco|doughnut=donut|cookie|birthday cake=cake|cupcake|soft ice cream=ice cream|lollipop
-hot beverage=coffee|beer mug=beer|wine glass|egg|house|automobile=car|bus|airplane|sailboat=boat|bicycle|sun with face=sun|full moon
-crescent moon=moon|cloud|rainbow|umbrella|snowflake|fire|droplet=water drop|soccer ball|basketball|guitar|trumpet|drum|crown|glasses
-top hat=hat|key|hammer|scissors|pencil|light bulb|camera|alarm clock=clock|bell|wrapped gift=gift|balloon|teddy bear|trophy|bomb
-gem stone=gem|money bag|envelope=letter|anchor|skull|ghost|alien|robot|jack-o-lantern=pumpkin|snowman|christmas tree|cactus|palm tree
-evergreen tree=tree|rose|tulip|four leaf clover=clover|maple leaf=leaf|smiling face with sunglasses=cool face|grinning face=happy face
-angry face"""
-_SECOND = """horse face=horse|wolf|gorilla|giraffe|zebra|hippopotamus=hippo|rhinoceros=rhino|camel|kangaroo|ewe=sheep|goat|hamster|hedgehog
-bat|duck|eagle|swan|flamingo|peacock|parrot|crocodile|snake|dragon face=dragon|t-rex=dinosaur|dolphin|shark|blowfish|shrimp|squid
-lobster|spider|scorpion|ant|bug=caterpillar|kiwi fruit=kiwi|coconut|mango|potato|onion|garlic|hot pepper=chili pepper|cucumber
-croissant|pretzel|pancakes|waffle|bacon|sandwich|burrito|sushi|dumpling|popcorn|pie|chocolate bar=chocolate|candy|honey pot=honey
-glass of milk=milk|teapot|cooking=fried egg|spaghetti|delivery truck=truck|tractor|motorcycle|helicopter|police car
-fire engine=fire truck|ambulance|taxi|locomotive=train|ship|flying saucer=ufo|tent|castle|church|snow-capped mountain=mountain
-volcano|comet|tennis=tennis ball|baseball|american football=football|volleyball|bowling|violin|saxophone|musical keyboard=piano
-microphone|headphone=headphones|telephone|laptop|television|watch|hourglass done=hourglass|candle|closed book=book|newspaper
-magnifying glass tilted left=magnifying glass|locked=lock|axe|screwdriver|wrench|gear|magnet|microscope|telescope|chair|bed|door|bathtub
-t-shirt|dress|jeans|backpack|running shoe=shoe|game die=dice|puzzle piece=puzzle|kite|mobile phone=phone|battery|shopping cart"""
+_FIRST = """red apple=apple|green apple|cat face=cat|dog face=dog|panda|pig face=pig|fox|lion|tiger face=tiger
+bear|koala|frog|monkey face=monkey|rabbit face=rabbit|mouse face=mouse|cow face=cow|unicorn|penguin
+owl|chicken|turtle|octopus|crab|tropical fish=fish|spouting whale=whale|butterfly
+lady beetle=ladybug|honeybee=bee|snail|elephant|banana|pizza|rocket|pineapple|strawberry|hamburger
+sunflower|tomato|carrot|grapes|watermelon|lemon|pear|peach|cherries|avocado|eggplant
+ear of corn=corn|broccoli|mushroom|bread|cheese wedge=cheese|french fries|hot dog|taco
+doughnut=donut|cookie|birthday cake=cake|cupcake|soft ice cream=ice cream|lollipop
+hot beverage=coffee|beer mug=beer|wine glass|egg|house|automobile=car|bus|airplane|sailboat=boat
+bicycle|sun with face=sun|full moon|crescent moon=moon|cloud|rainbow|umbrella|snowflake|fire
+droplet=water drop|soccer ball|basketball|guitar|trumpet|drum|crown|glasses|top hat=hat|key|hammer
+scissors|pencil|light bulb|camera|alarm clock=clock|bell|wrapped gift=gift|balloon|teddy bear|trophy
+bomb|gem stone=gem|money bag|envelope=letter|anchor|skull|ghost|alien|robot|jack-o-lantern=pumpkin
+snowman|christmas tree|cactus|palm tree|evergreen tree=tree|rose|tulip|four leaf clover=clover
+maple leaf=leaf|smiling face with sunglasses=cool face|grinning face=happy face|angry face"""
+_SECOND = """horse face=horse|wolf|gorilla|giraffe|zebra|hippopotamus=hippo|rhinoceros=rhino|camel|kangaroo
+ewe=sheep|goat|hamster|hedgehog|bat|duck|eagle|swan|flamingo|peacock|parrot|crocodile|snake
+dragon face=dragon|t-rex=dinosaur|dolphin|shark|blowfish|shrimp|squid|lobster|spider|scorpion|ant
+bug=caterpillar|kiwi fruit=kiwi|coconut|mango|potato|onion|garlic|hot pepper=chili pepper|cucumber
+croissant|pretzel|pancakes|waffle|bacon|sandwich|burrito|sushi|dumpling|popcorn|pie
+chocolate bar=chocolate|candy|honey pot=honey|glass of milk=milk|teapot|cooking=fried egg|spaghetti
+delivery truck=truck|tractor|motorcycle|helicopter|police car|fire engine=fire truck|ambulance|taxi
+locomotive=train|ship|flying saucer=ufo|tent|castle|church|snow-capped mountain=mountain|volcano
+comet|tennis=tennis ball|baseball|american football=football|volleyball|bowling|violin|saxophone
+musical keyboard=piano|microphone|headphone=headphones|telephone|laptop|television|watch
+hourglass done=hourglass|candle|closed book=book|newspaper
+magnifying glass tilted left=magnifying glass|locked=lock|axe|screwdriver|wrench|gear|magnet
+microscope|telescope|chair|bed|door|bathtub|t-shirt|dress|jeans|backpack|running shoe=shoe
+game die=dice|puzzle piece=puzzle|kite|mobile phone=phone|battery|shopping cart"""
 
 
 def _table(text: str) -> dict[str, str]:

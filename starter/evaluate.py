@@ -1,6 +1,6 @@
 """The measuring of a checkpoint over the fixed prompts: objects by the judge, colours and counts by looking at pixels.
 
-    python -m starter.evaluate --data DATA --checkpoint FILE.safetensors --out DATA/report [--every 1]
+python -m starter.evaluate --data DATA --checkpoint FILE.safetensors --out DATA/report [--every 1]
 """
 
 from __future__ import annotations
@@ -59,10 +59,15 @@ def mark(picture: np.ndarray, prompt: Prompt, judge: Judge) -> dict[str, bool]:
 
 def _shares(rows: Sequence[dict[str, bool]]) -> dict[str, float]:
     names = dict.fromkeys(name for row in rows for name in row)
-    return {"n": len(rows), **{name: round(float(np.mean([row[name] for row in rows if name in row])), 3) for name in names}}
+    return {
+        "n": len(rows),
+        **{name: round(float(np.mean([row[name] for row in rows if name in row])), 3) for name in names},
+    }
 
 
-def over_prompts(painter: Painter, judge: Judge, prompts: Sequence[Prompt], cfg: float, progress: Progress) -> tuple[dict[str, Any], np.ndarray]:
+def over_prompts(
+    painter: Painter, judge: Judge, prompts: Sequence[Prompt], cfg: float, progress: Progress
+) -> tuple[dict[str, Any], np.ndarray]:
     """Shares by group, and the pictures in the order of the prompts."""
     pictures, marks = [], []
     for i in range(0, len(prompts), 8):
@@ -74,7 +79,7 @@ def over_prompts(painter: Painter, judge: Judge, prompts: Sequence[Prompt], cfg:
         progress.every(20, "evaluated", done=len(pictures), of=len(prompts))
     groups = dict.fromkeys(p.group for p in prompts)
     table = {group: _shares([m for m, p in zip(marks, prompts) if p.group == group]) for group in groups}
-    table["object, first 122"] = _shares([m for m, p in zip(marks, prompts) if p.group == "object"][: 122])
+    table["object, first 122"] = _shares([m for m, p in zip(marks, prompts) if p.group == "object"][:122])
     return table, np.stack(pictures)
 
 
@@ -85,7 +90,11 @@ def emphasis(painter: Painter, cfg: float) -> dict[str, float]:
     pictures = painter.paint(prompts, [77] * len(prompts), cfg=cfg)
     values = [colourfulness(object_rgb(picture)) for picture in pictures]
     rows = [values[i : i + 3] for i in range(0, len(values), 3)]
-    return {"n": len(rows), "less below 1": float(np.mean([r[0] < r[1] for r in rows])), "more above 1": float(np.mean([r[2] > r[1] for r in rows]))}
+    return {
+        "n": len(rows),
+        "less below 1": float(np.mean([r[0] < r[1] for r in rows])),
+        "more above 1": float(np.mean([r[2] > r[1] for r in rows])),
+    }
 
 
 def negatives(painter: Painter, cfg: float) -> dict[str, float]:
@@ -106,9 +115,14 @@ def seeds_and_strength(painter: Painter, cfg: float) -> dict[str, float]:
     """Mean absolute difference (0..255) between seeds, and to the source of img2img at strengths 0.3 and 0.8."""
     four = painter.paint(["a panda"] * 4, [1, 2, 3, 4], cfg=cfg)
     source = painter.paint(["a red apple"], [9], cfg=cfg)[0]
-    weak, strong = (painter.repaint(source, "a lemon on a blue background", 3, strength, cfg=cfg) for strength in (0.3, 0.8))
-    return {"between seeds": np.mean([_apart(four[0], other) for other in four[1:]]).item(),
-            "strength 0.3": _apart(source, weak), "strength 0.8": _apart(source, strong)}
+    weak, strong = (
+        painter.repaint(source, "a lemon on a blue background", 3, strength, cfg=cfg) for strength in (0.3, 0.8)
+    )
+    return {
+        "between seeds": np.mean([_apart(four[0], other) for other in four[1:]]).item(),
+        "strength 0.3": _apart(source, weak),
+        "strength 0.8": _apart(source, strong),
+    }
 
 
 def reconstruction(data: Path, vae_file: Path, number: int = 48) -> dict[str, float]:
@@ -133,18 +147,23 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="only every n-th prompt")
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--objects", type=int, default=200, help="only the n most common single objects")
+    parser.add_argument("--side", type=int, help="side of the pictures in pixels; default: the checkpoint's own")
     parser.add_argument("--prompts-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    progress, painter = Progress(args.out / "evaluate.log"), Painter(args.checkpoint, args.data / "clip")
+    progress, painter = Progress(args.out / "evaluate.log"), Painter(args.checkpoint, args.data / "clip", args.side)
     judge, prompts = classifier.load(args.data).judge, subset(args.every, args.objects)
     table, pictures = over_prompts(painter, judge, prompts, args.cfg, progress)
     report: dict[str, Any] = {"checkpoint": args.checkpoint.name, "cfg": args.cfg, "prompts": table}
     if not args.prompts_only:
-        report |= {"judge": classifier.accuracy(classifier.load(args.data), args.data, args.checkpoint),
-                   "emphasis": emphasis(painter, args.cfg), "negative prompt": negatives(painter, args.cfg),
-                   "seeds and img2img": seeds_and_strength(painter, args.cfg), "reconstruction": reconstruction(args.data, args.checkpoint)}
+        report |= {
+            "judge": classifier.accuracy(classifier.load(args.data), args.data, args.checkpoint),
+            "emphasis": emphasis(painter, args.cfg),
+            "negative prompt": negatives(painter, args.cfg),
+            "seeds and img2img": seeds_and_strength(painter, args.cfg),
+            "reconstruction": reconstruction(args.data, args.checkpoint),
+        }
     (args.out / "report.json").write_text(json.dumps(report, indent=1))
     sheet(pictures, 16, 96).save(args.out / "sheet.png")
     Image.fromarray(pictures[0]).save(args.out / "first.png")

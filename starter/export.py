@@ -1,6 +1,6 @@
 """The export of a run: its averaged networks and the autoencoder in one checkpoint file with its yaml.
 
-    python -m starter.export --run DATA/run --vae DATA/vae.safetensors --out models/Stable-diffusion/atelier-starter.safetensors
+python -m starter.export --run DATA/run --vae DATA/vae.safetensors --out FILE.safetensors
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ def export(state: RunState, vae: Path, target: Path) -> int:
     """Writes the checkpoint; returns its size in bytes. Raises ValueError when it is too large to ship."""
     state.swap()
     notes = {"seen": str(state.counters.seen), "steps": str(state.counters.steps)}
-    size = checkpoint.write(target, state.unet.state_dict(), state.text.state_dict(), checkpoint.load_vae(vae), state.used, state.shape, notes)
+    size = checkpoint.write(
+        target,
+        state.unet.state_dict(),
+        state.text.state_dict(),
+        checkpoint.load_vae(vae),
+        state.used,
+        state.shape,
+        notes,
+    )
     state.swap()
     if size > LARGEST:
         raise ValueError(f"{target} has {size} bytes, more than {LARGEST}")
@@ -35,7 +43,9 @@ def main() -> None:
     args = parser.parse_args()
     state = RunState.load(args.run / "state.pt")
     size = export(state, args.vae, args.out)
-    Progress(args.run / "export.log").say("exported", megabytes=size / 1e6, steps=state.counters.steps, seen=state.counters.seen)
+    Progress(args.run / "export.log").say(
+        "exported", megabytes=size / 1e6, steps=state.counters.steps, seen=state.counters.seen
+    )
 
 
 if __name__ == "__main__":

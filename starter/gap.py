@@ -1,4 +1,4 @@
-"""The conditional gap: how much worse the picture is guessed when the captions are shuffled. No gap, no text learned."""
+"""The conditional gap: how much worse pictures are guessed when captions are shuffled. No gap, no text learned."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ def clean_guess(output: torch.Tensor, noisy: torch.Tensor, alpha: torch.Tensor) 
 
 
 @torch.no_grad()
-def measure(unet: UNet2DConditionModel, text: CLIPTextModel, ids: torch.Tensor, latents: torch.Tensor,
-            times: Sequence[int] = TIMES) -> dict[int, tuple[float, float]]:  # ids [B, 77], latents [B, 4, h, w]
-    """Time to (error with the right caption, error with another row's caption); mean squared error of the clean guess."""
+def measure(
+    unet: UNet2DConditionModel,
+    text: CLIPTextModel,
+    ids: torch.Tensor,
+    latents: torch.Tensor,
+    times: Sequence[int] = TIMES,
+) -> dict[int, tuple[float, float]]:  # ids [B, 77], latents [B, 4, h, w]
+    """Time to (error with the right caption, error with another row's caption); mean squared error of clean latents."""
     device = latents.device
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(5)).to(device)
     alphas, out = alphas_cumprod().to(device), {}

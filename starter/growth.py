@@ -31,14 +31,20 @@ def _identity(weight: torch.Tensor, taps: tuple[tuple[int, int], ...], value: fl
 
 @torch.no_grad()
 def grow(state: dict[str, torch.Tensor], shape: UNetShape) -> tuple[dict[str, torch.Tensor], UNetShape]:
-    """State and shape of the larger UNet. Old levels keep their values; the new one begins as 2x2 mean, identity and repetition."""
+    """State and shape of the larger UNet.
+
+    Old levels keep their values; the new one begins as 2x2 mean, identity and repetition.
+    """
     new_shape = grown_shape(shape)
     unet = build_unet(new_shape)
     values = unet.state_dict()
     for key, value in state.items():
         values[_moved(key)] = value
     last = len(shape.widths)
-    for name in (f"down_blocks.0.resnets.0.conv2.weight", *(f"up_blocks.{last}.resnets.{i}.conv2.weight" for i in (0, 1))):
+    for name in (
+        "down_blocks.0.resnets.0.conv2.weight",
+        *(f"up_blocks.{last}.resnets.{i}.conv2.weight" for i in (0, 1)),
+    ):
         values[name].mul_(0.1)
     _identity(values["down_blocks.0.downsamplers.0.conv.weight"], ((1, 1), (1, 2), (2, 1), (2, 2)), _HALVING)
     _identity(values[f"up_blocks.{last - 1}.upsamplers.0.conv.weight"], ((1, 1),), 1.0)

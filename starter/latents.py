@@ -1,6 +1,6 @@
 """The latents of a stage's pictures, encoded once and kept in small files, so that a run that was stopped goes on.
 
-    python -m starter.latents --data DATA --stage objects
+python -m starter.latents --data DATA --stage objects
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def load(data: Path, stage: str) -> tuple[list[Scene], torch.Tensor]:  # [N, 4, 
     folder = _folder(data, stage)
     shards = sorted(folder.glob("*.pt"))
     if not shards:
-        raise FileNotFoundError(f"{folder} holds no latents; run: python -m starter.latents --data {data} --stage {stage}")
+        raise FileNotFoundError(
+            f"{folder} holds no latents; run: python -m starter.latents --data {data} --stage {stage}"
+        )
     latents = torch.cat([torch.load(shard) for shard in shards]).float()
     rows = [Scene.from_json(row) for row in json.loads((folder / "scenes.json").read_text())]
     return rows[: len(latents)], latents

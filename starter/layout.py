@@ -10,10 +10,21 @@ import torch
 from atelier.base.errors import BadModelFile
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
-_RESNET = (("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("time_emb_proj", "emb_layers.1"), ("norm2", "out_layers.0"),
-           ("conv2", "out_layers.3"), ("conv_shortcut", "skip_connection"))
-_ENDS = (("conv_in", "input_blocks.0.0"), ("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2"),
-         ("conv_norm_out", "out.0"), ("conv_out", "out.2"))
+_RESNET = (
+    ("norm1", "in_layers.0"),
+    ("conv1", "in_layers.2"),
+    ("time_emb_proj", "emb_layers.1"),
+    ("norm2", "out_layers.0"),
+    ("conv2", "out_layers.3"),
+    ("conv_shortcut", "skip_connection"),
+)
+_ENDS = (
+    ("conv_in", "input_blocks.0.0"),
+    ("time_embedding.linear_1", "time_embed.0"),
+    ("time_embedding.linear_2", "time_embed.2"),
+    ("conv_norm_out", "out.0"),
+    ("conv_out", "out.2"),
+)
 _ATTENTION = (("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out"))
 
 
@@ -50,10 +61,16 @@ def unet_key(key: str, attending_up: Iterable[int], layers: int = 1) -> str:
 def vae_key(key: str) -> str:
     name = re.sub(r"^encoder\.down_blocks\.(\d+)\.resnets\.(\d+)", r"encoder.down.\1.block.\2", key)
     name = re.sub(r"^encoder\.down_blocks\.(\d+)\.downsamplers\.0", r"encoder.down.\1.downsample", name)
-    name = re.sub(r"^decoder\.up_blocks\.(\d+)\.resnets\.(\d+)", lambda m: f"decoder.up.{3 - int(m[1])}.block.{m[2]}", name)
+    name = re.sub(
+        r"^decoder\.up_blocks\.(\d+)\.resnets\.(\d+)", lambda m: f"decoder.up.{3 - int(m[1])}.block.{m[2]}", name
+    )
     name = re.sub(r"^decoder\.up_blocks\.(\d+)\.upsamplers\.0", lambda m: f"decoder.up.{3 - int(m[1])}.upsample", name)
     name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
-    name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
+    name = (
+        name.replace("mid_block.attentions.0", "mid.attn_1")
+        .replace("conv_shortcut", "nin_shortcut")
+        .replace("conv_norm_out", "norm_out")
+    )
     if "attn_1" in name:
         for ours, ldm in _ATTENTION:
             name = name.replace(f"attn_1.{ours}.", f"attn_1.{ldm}.")
@@ -75,7 +92,9 @@ def unet_names(keys: Iterable[str]) -> dict[str, str]:
     return {key: unet_key(key, places) for key in keys}
 
 
-def to_ldm(unet: dict[str, torch.Tensor], vae: dict[str, torch.Tensor], text: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def to_ldm(
+    unet: dict[str, torch.Tensor], vae: dict[str, torch.Tensor], text: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """All three state dicts under LDM names. The autoencoder's attention becomes 1x1 convolutions, as in LDM files."""
     out = {ldm: unet[ours] for ours, ldm in unet_names(unet).items()}
     for key, value in vae.items():
@@ -85,10 +104,15 @@ def to_ldm(unet: dict[str, torch.Tensor], vae: dict[str, torch.Tensor], text: di
     return out
 
 
-def _taken(file: dict[str, torch.Tensor], names: dict[str, str], like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _taken(
+    file: dict[str, torch.Tensor], names: dict[str, str], like: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
     wrong = [ldm for ours, ldm in names.items() if ldm not in file or file[ldm].numel() != like[ours].numel()]
     if wrong:
-        raise BadModelFile(f"{len(wrong)} tensors are missing or of another size, such as {wrong[0]}.", remedy="Use a checkpoint of this shape.")
+        raise BadModelFile(
+            f"{len(wrong)} tensors are missing or of another size, such as {wrong[0]}.",
+            remedy="Use a checkpoint of this shape.",
+        )
     return {ours: file[ldm].float().reshape(like[ours].shape) for ours, ldm in names.items()}
 
 
@@ -101,7 +125,9 @@ def vae_from_ldm(file: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -
     return _taken(file, {key: vae_key(key) for key in like}, like)
 
 
-def text_from_ldm(file: dict[str, torch.Tensor], like: dict[str, torch.Tensor], used: torch.Tensor) -> dict[str, torch.Tensor]:
+def text_from_ldm(
+    file: dict[str, torch.Tensor], like: dict[str, torch.Tensor], used: torch.Tensor
+) -> dict[str, torch.Tensor]:
     """The text encoder with only the rows `used` of the token table."""
     out = {}
     for key in (key for key in like if "position_ids" not in key):

@@ -1,4 +1,4 @@
-"""What can be measured on a picture without a network: its background, the colour of its object, how many things it shows."""
+"""What can be measured on a picture without a network: background, colour of the object, number of things."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def components(mask: np.ndarray, smallest: float = 0.012) -> int:
 
 
 def filled_places(picture: np.ndarray) -> int:
-    """The layout of two to four things whose places all hold something while next to nothing stands outside them; else 1.
+    """The layout of two to four things whose places all hold something, with next to nothing outside; else 1.
 
     Objects of several parts, such as cherries, make components useless for counting; places do not care.
     """
@@ -68,7 +68,9 @@ def filled_places(picture: np.ndarray) -> int:
         for layout in layouts:
             inside, shares = np.zeros_like(mask), []
             for x, y in layout:
-                box = tuple(slice(max(0, round((c - MANY_SIZE / 2) * side)), round((c + MANY_SIZE / 2) * side)) for c in (y, x))
+                box = tuple(
+                    slice(max(0, round((c - MANY_SIZE / 2) * side)), round((c + MANY_SIZE / 2) * side)) for c in (y, x)
+                )
                 inside[box] = True
                 shares.append(mask[box].mean())
             outside = (mask & ~inside).sum() / total

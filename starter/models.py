@@ -32,8 +32,15 @@ STUDY_SHAPE = UNetShape((64, 128, 192), (False, True, True), 4, 16)
 
 def build_vae() -> AutoencoderKL:
     return AutoencoderKL(
-        in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(32, 64, 64, 128), layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=256,
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 64, 64, 128),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=256,
     )
 
 
@@ -41,8 +48,16 @@ def build_unet(shape: UNetShape) -> UNet2DConditionModel:
     down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in shape.attention)
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(shape.attention))
     unet = UNet2DConditionModel(
-        sample_size=shape.size, in_channels=shape.channels, out_channels=4, down_block_types=down, up_block_types=up,
-        block_out_channels=shape.widths, layers_per_block=1, cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=16,
+        sample_size=shape.size,
+        in_channels=shape.channels,
+        out_channels=4,
+        down_block_types=down,
+        up_block_types=up,
+        block_out_channels=shape.widths,
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
     )
     # Plain matrix products: on a CPU the backward pass of fused attention is several times slower at 8x8 and 4x4.
     unet.set_attn_processor(AttnProcessor())
@@ -52,16 +67,27 @@ def build_unet(shape: UNetShape) -> UNet2DConditionModel:
 def build_text(vocabulary: int) -> CLIPTextModel:
     """The last two tokens of the table must be start and end of text."""
     end = vocabulary - 1
-    text = CLIPTextModel(CLIPTextConfig(
-        vocab_size=vocabulary, hidden_size=TEXT_WIDTH, intermediate_size=4 * TEXT_WIDTH, num_hidden_layers=4, num_attention_heads=4,
-        max_position_embeddings=77, projection_dim=TEXT_WIDTH, hidden_act="quick_gelu", bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
-    ))
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            max_position_embeddings=77,
+            projection_dim=TEXT_WIDTH,
+            hidden_act="quick_gelu",
+            bos_token_id=end - 1,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    )
     text.set_attn_implementation("eager")
     return text
 
 
 def start_text(text: CLIPTextModel) -> None:
-    """First values that learn fast. The last bias keeps the mean of the embeddings away from 0: emphasis divides by it."""
+    """First values that learn fast. The last bias keeps the mean embedding away from 0: emphasis divides by it."""
     with torch.no_grad():
         for name, value in text.named_parameters():
             if "token_embedding" in name:

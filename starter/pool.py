@@ -1,4 +1,4 @@
-"""The pool of training pictures: scenes with their latents, from several stages in given shares, without what is held out."""
+"""The pool of training pictures: scenes with latents, from several stages in given shares, without what is held out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Pool:
         """Held-out rows for measuring, always the same ones for the same stages."""
         rows = [(stage, i) for stage in self._names for i, scene in enumerate(self._scenes[stage]) if scene.held]
         rows = random.Random(seed).sample(rows, min(number, len(rows)))
-        return [caption(self._scenes[stage][i]) for stage, i in rows], torch.stack([self._latents[stage][i] for stage, i in rows])
+        return [caption(self._scenes[stage][i]) for stage, i in rows], torch.stack(
+            [self._latents[stage][i] for stage, i in rows]
+        )
 
     def __len__(self) -> int:
         return sum(not scene.held for rows in self._scenes.values() for scene in rows)

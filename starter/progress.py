@@ -1,4 +1,4 @@
-"""Progress of a long stage: lines on the screen and in a log file, and the pause that other work on the machine may ask for."""
+"""Progress of a long stage: lines on the screen and in a log, and the pause that other work may ask for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Progress:
         self.start = time.monotonic()
 
     def say(self, what: str, **values: Any) -> None:
-        fields = " ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())
+        fields = " ".join(
+            f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
+        )
         line = f"{time.strftime('%H:%M:%S')} {what} {fields}".rstrip()
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

@@ -33,8 +33,17 @@ def _of_stage(group: str, stage: str, held: bool | None, number: int, seed: int)
     for i, scene in enumerate(random.Random(group).sample(rows, min(number, len(rows)))):
         names = tuple(dict.fromkeys(item.name for item in scene.items))
         same = len(names) == 1
-        out.append(Prompt(group, caption(scene), seed + i, names, scene.items[0].colour if same else None, scene.background,
-                          len(scene.items) if same else 1))
+        out.append(
+            Prompt(
+                group,
+                caption(scene),
+                seed + i,
+                names,
+                scene.items[0].colour if same else None,
+                scene.background,
+                len(scene.items) if same else 1,
+            )
+        )
     return out
 
 

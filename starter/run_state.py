@@ -1,4 +1,4 @@
-"""The state of a training run: networks, their running average, optimiser and counters, in one file that a later run continues."""
+"""The state of a run: networks, running average, optimiser, counters, in one file that a later run continues."""
 
 from __future__ import annotations
 
@@ -36,10 +36,14 @@ def _groups(named: list[tuple[str, torch.nn.Parameter]], embedding_factor: float
 class RunState:
     """Networks in training with their exponential average. `used`: the CLIP tokens of the compact table."""
 
-    def __init__(self, shape: UNetShape, used: torch.Tensor, embedding_factor: float = 4.0, device: str = "cpu") -> None:
+    def __init__(
+        self, shape: UNetShape, used: torch.Tensor, embedding_factor: float = 4.0, device: str = "cpu"
+    ) -> None:
         self.shape, self.used, self.device = shape, used, device
         self.unet, self.text = build_unet(shape).to(device), build_text(len(used)).to(device)
-        named = [("unet." + n, p) for n, p in self.unet.named_parameters()] + [("text." + n, p) for n, p in self.text.named_parameters()]
+        named = [("unet." + n, p) for n, p in self.unet.named_parameters()] + [
+            ("text." + n, p) for n, p in self.text.named_parameters()
+        ]
         self.parameters = [p for _, p in named]
         self.optimizer = torch.optim.AdamW(_groups(named, embedding_factor), lr=1e-3, betas=(0.9, 0.98), fused=True)
         self.counters = Counters()
@@ -69,10 +73,19 @@ class RunState:
 
     def save(self, path: Path) -> None:
         partial = path.with_suffix(".part")
-        torch.save({
-            "shape": asdict(self.shape), "used": self.used, "unet": self.unet.state_dict(), "text": self.text.state_dict(),
-            "average": self._average, "averaged": self._averaged, "optimizer": self.optimizer.state_dict(), "counters": asdict(self.counters),
-        }, partial)
+        torch.save(
+            {
+                "shape": asdict(self.shape),
+                "used": self.used,
+                "unet": self.unet.state_dict(),
+                "text": self.text.state_dict(),
+                "average": self._average,
+                "averaged": self._averaged,
+                "optimizer": self.optimizer.state_dict(),
+                "counters": asdict(self.counters),
+            },
+            partial,
+        )
         partial.replace(path)
 
     @classmethod

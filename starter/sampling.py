@@ -1,4 +1,4 @@
-"""Pictures from sentences with a checkpoint of the starter: Euler steps, guidance, negative prompt, weights in brackets.
+"""Pictures from sentences with a checkpoint of the starter: Euler, guidance, negative prompt, weights in brackets.
 
     python -m starter.sampling --checkpoint FILE.safetensors --clip DATA/clip --out OUT.png "a panda" "a red circle"
 
@@ -38,8 +38,10 @@ def shape_of(path: Path) -> UNetShape:
 class Painter:
     """A loaded checkpoint that paints."""
 
-    def __init__(self, path: Path, clip: Path) -> None:
+    def __init__(self, path: Path, clip: Path, side: int | None = None) -> None:
+        """`side`: pictures' side in pixels; the yaml's own size when left out."""
         file, self.shape = load_file(path), shape_of(path)
+        self.latent_side = side // 8 if side else self.shape.size
         self.unet, self.text, self.vae = build_unet(self.shape), build_text(VOCABULARY), checkpoint.load_vae(path)
         self.unet.load_state_dict(layout.unet_from_ldm(file, self.unet.state_dict()))
         everything = torch.arange(VOCABULARY)
@@ -66,12 +68,20 @@ class Painter:
         return weighted * (hidden.mean() / weighted.mean())
 
     def noise(self, seeds: Sequence[int]) -> torch.Tensor:  # [B, 4, h, w]
-        size = (1, 4, self.shape.size, self.shape.size)
+        size = (1, 4, self.latent_side, self.latent_side)
         return torch.cat([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
     @torch.no_grad()
-    def latents(self, prompts: Sequence[str], seeds: Sequence[int], negatives: Sequence[str], steps: int, cfg: float,
-                source: torch.Tensor | None = None, strength: float = 1.0) -> torch.Tensor:  # [B, 4, h, w]
+    def latents(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        negatives: Sequence[str],
+        steps: int,
+        cfg: float,
+        source: torch.Tensor | None = None,
+        strength: float = 1.0,
+    ) -> torch.Tensor:  # [B, 4, h, w]
         """Euler steps in sigma space over evenly spaced times. With `source`, the last `strength` of the way only."""
         times = torch.linspace(999, 0, steps + 1).round().long()[:-1]
         times = times[steps - max(1, round(steps * strength)) :]
@@ -90,15 +100,24 @@ class Painter:
             x = alphas[i + 1].sqrt() * clean + (1 - alphas[i + 1]).sqrt() * noise
         return x
 
-    def paint(self, prompts: Sequence[str], seeds: Sequence[int], negatives: Sequence[str] | None = None, steps: int = 20,
-              cfg: float = 4.0, batch: int = 8) -> np.ndarray:  # [B, H, W, 3] uint8
+    def paint(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        negatives: Sequence[str] | None = None,
+        steps: int = 20,
+        cfg: float = 4.0,
+        batch: int = 8,
+    ) -> np.ndarray:  # [B, H, W, 3] uint8
         negatives, parts = negatives or [""] * len(prompts), []
         for i in range(0, len(prompts), batch):
             cut = slice(i, i + batch)
             parts.append(self._decoded(self.latents(prompts[cut], seeds[cut], negatives[cut], steps, cfg)))
         return np.concatenate(parts)
 
-    def repaint(self, picture: np.ndarray, prompt: str, seed: int, strength: float, steps: int = 20, cfg: float = 4.0) -> np.ndarray:
+    def repaint(
+        self, picture: np.ndarray, prompt: str, seed: int, strength: float, steps: int = 20, cfg: float = 4.0
+    ) -> np.ndarray:
         """img2img of one picture [H, W, 3]; `strength` 0..1."""
         source = encode(self.vae, to_input(torch.from_numpy(picture[None])))
         return self._decoded(self.latents([prompt], [seed], [""], steps, cfg, source, strength))[0]
@@ -113,7 +132,10 @@ def sheet(pictures: np.ndarray, columns: int, cell: int = 128) -> Image.Image:
     rows = -(-len(pictures) // columns)
     page = Image.new("RGB", (columns * cell, rows * cell), (128, 128, 128))
     for i, picture in enumerate(pictures):
-        page.paste(Image.fromarray(picture).resize((cell, cell), Image.Resampling.BOX), (i % columns * cell, i // columns * cell))
+        page.paste(
+            Image.fromarray(picture).resize((cell, cell), Image.Resampling.BOX),
+            (i % columns * cell, i // columns * cell),
+        )
     return page
 
 

@@ -23,7 +23,15 @@ from PIL import Image
 from starter.concepts import OBJECTS
 from starter.progress import Progress
 
-STYLES = MappingProxyType({"noto": "noto", "twemoji": "twemoji", "fluent-emoji-flat": "fluent", "noto-v1": "noto classic", "fxemoji": "fxemoji"})
+STYLES = MappingProxyType(
+    {
+        "noto": "noto",
+        "twemoji": "twemoji",
+        "fluent-emoji-flat": "fluent",
+        "noto-v1": "noto classic",
+        "fxemoji": "fxemoji",
+    }
+)
 """Package name to the style's name, best drawn first."""
 SIZE = 256
 
@@ -44,7 +52,7 @@ def _labels(packages: Path) -> dict[str, str]:
 
 def _svg(icon: dict[str, Any], box: tuple[int, int]) -> str:
     left, top = icon.get("left", 0), icon.get("top", 0)
-    view = f'{left} {top} {icon.get("width", box[0])} {icon.get("height", box[1])}'
+    view = f"{left} {top} {icon.get('width', box[0])} {icon.get('height', box[1])}"
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return f'<svg {spaces} width="{SIZE}" height="{SIZE}" viewBox="{view}">{icon["body"]}</svg>'
 
@@ -107,7 +115,9 @@ class Sprites:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with npm/node_modules; sprites.npz is written there")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with npm/node_modules; sprites.npz is written there"
+    )
     build(parser.parse_args().data)
 
 

@@ -61,7 +61,9 @@ class Trainer:
     def _times(self) -> torch.Tensor:  # [B]
         """Evenly spread over the schedule, so that each batch sees all noise levels."""
         batch = self.options.batch
-        spread = (torch.rand(1, generator=self._generator) + torch.randperm(batch, generator=self._generator) / batch) % 1
+        spread = (
+            torch.rand(1, generator=self._generator) + torch.randperm(batch, generator=self._generator) / batch
+        ) % 1
         return (spread * len(self._alphas)).long().to(self.state.device)
 
     def step(self) -> torch.Tensor:
@@ -88,7 +90,9 @@ class Trainer:
     def report_gap(self) -> None:
         words, latents = self.pool.held(32)
         self.state.swap()
-        gap = measure(self.state.unet, self.state.text, self.tokens(words).to(self.state.device), latents.to(self.state.device))
+        gap = measure(
+            self.state.unet, self.state.text, self.tokens(words).to(self.state.device), latents.to(self.state.device)
+        )
         self.state.swap()
         self.progress.say("gap", seen=self.state.counters.seen, errors=as_line(gap))
 
@@ -105,7 +109,9 @@ class Trainer:
             counters.steps += 1
             counters.seen += self.options.batch
             speed = (counters.seen - first_seen) / max(time.monotonic() - begun, 1e-6)
-            if self.progress.every(30, "step", steps=counters.steps, seen=counters.seen, speed=speed, loss=total / number):
+            if self.progress.every(
+                30, "step", steps=counters.steps, seen=counters.seen, speed=speed, loss=total / number
+            ):
                 total, number = 0.0, 0
             if time.monotonic() - measured > self.options.measure_seconds:
                 self.report_gap()
@@ -137,6 +143,7 @@ def start(data: Path, first: Path | None, progress: Progress, device: str) -> Ru
 
 def new_words(state: RunState, data: Path, stage: str) -> torch.Tensor:  # [V] bool
     """The rows of the token table that this stage uses and that no stage before it does."""
+
     def of(name: str) -> torch.Tensor:
         return torch.isin(state.used, used_tokens(data / "clip", [caption(scene) for scene in scenes(name)]))
 
@@ -154,15 +161,21 @@ def _mix(text: str) -> dict[str, float]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with clip/, latents/ and vae.safetensors")
-    parser.add_argument("--run", type=Path, required=True, help="folder of state.pt, train.log and the exported checkpoint")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of state.pt, train.log and the exported checkpoint"
+    )
     parser.add_argument("--start", type=Path, help="checkpoint for 128 pixels to grow a new run from")
-    parser.add_argument("--mix", type=_mix, default={"objects": 1.0}, help="stages and their shares, as objects=2,concepts=1")
+    parser.add_argument(
+        "--mix", type=_mix, default={"objects": 1.0}, help="stages and their shares, as objects=2,concepts=1"
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument("--draws", type=int, default=Options.draws, help="noise draws per picture in a batch")
     parser.add_argument("--rate", type=float, default=Options.rate)
     parser.add_argument("--cool", action="store_true", help="let the rate fall to nothing over this chunk")
-    parser.add_argument("--warm-seconds", type=float, default=0.0, help="contrastive warm-up of the text encoder before this chunk")
+    parser.add_argument(
+        "--warm-seconds", type=float, default=0.0, help="contrastive warm-up of the text encoder before this chunk"
+    )
     parser.add_argument("--warm-stage", choices=sorted(STAGES), help="stage whose new words alone are warmed up")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -178,7 +191,9 @@ def main() -> None:
     progress, saved = Progress(args.run / "train.log"), args.run / "state.pt"
     state = RunState.load(saved, args.device) if saved.exists() else start(args.data, args.start, progress, args.device)
     pool, tokens = Pool(args.data, args.mix, args.seed + state.counters.steps), Tokens(args.data / "clip", state.used)
-    progress.say("chunk", mix=args.mix, pictures=len(pool), steps=state.counters.steps, seen=state.counters.seen, rate=args.rate)
+    progress.say(
+        "chunk", mix=args.mix, pictures=len(pool), steps=state.counters.steps, seen=state.counters.seen, rate=args.rate
+    )
     if args.warm_seconds:
         only = new_words(state, args.data, args.warm_stage) if args.warm_stage else None
         warm_up(state.text, tokens, pool, args.warm_seconds, progress, only)

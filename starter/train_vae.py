@@ -1,7 +1,7 @@
 """The training of the autoencoder: whole from nothing, or the decoder alone, which leaves every latent as it is.
 
-    python -m starter.train_vae --data DATA --minutes 30 --decoder-only     # goes on from DATA/vae.safetensors
-    python -m starter.train_vae --data DATA --minutes 60 --fresh            # a new latent space: all else must be trained anew
+python -m starter.train_vae --data DATA --minutes 30 --decoder-only  # goes on from DATA/vae.safetensors
+python -m starter.train_vae --data DATA --minutes 60 --fresh  # a new latent space
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def picture_loss(shown: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:  # 
 
 
 class Pieces:
-    """Square pieces of scenes of all stages, drawn when asked for. One in three is a whole picture made smaller."""
+    """Square pieces of scenes of all stages, drawn when asked for. One in three is a whole small picture."""
 
     def __init__(self, data: Path, crop: int, seed: int) -> None:
         self._composer, self._crop, self._rng = Composer(Sprites(data / "sprites.npz")), crop, random.Random(seed)
@@ -84,7 +84,7 @@ def _forward(vae: AutoencoderKL, pictures: torch.Tensor, options: Options) -> tu
 
 
 def train(vae: AutoencoderKL, pieces: Pieces, options: Options, progress: Progress, save: Path) -> None:
-    """Trains for the options' minutes with the rate falling to nothing; saves the running average every four minutes."""
+    """Trains for the options' minutes with the rate falling to nothing; saves the average every four minutes."""
     torch.manual_seed(options.seed)
     vae.train()
     parts = [vae.decoder, vae.post_quant_conv] if options.decoder_only else [vae]
@@ -104,7 +104,9 @@ def train(vae: AutoencoderKL, pieces: Pieces, options: Options, progress: Progre
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step, total = step + 1, total + float(loss.detach())
-        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(options.memory, (1 + step) / (10 + step)))
+        torch._foreach_lerp_(
+            average, [p.detach() for p in parameters], 1 - min(options.memory, (1 + step) / (10 + step))
+        )
         progress.every(30, "autoencoder", step=step, loss=total / step, kl=float(divergence.detach()))
         if time.monotonic() - saved > 240:
             _save(vae, parameters, average, save)
@@ -153,7 +155,9 @@ def _whiten_with(vae: AutoencoderKL, pieces: Pieces) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with sprites.npz; vae.safetensors is read and written there")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with sprites.npz; vae.safetensors is read and written there"
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=Options.rate)
     parser.add_argument("--crop", type=int, default=Options.crop)

@@ -1,4 +1,4 @@
-"""The warm-up of the text encoder: sentences and latents of the same scene are drawn together, others apart (CLIP's loss)."""
+"""The warm-up of the text encoder: sentence and latents of a scene are drawn together, others apart (CLIP's loss)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,37 @@ class LatentEncoder(torch.nn.Sequential):
     def __init__(self) -> None:
         nn = torch.nn
         super().__init__(
-            nn.AvgPool2d(2), nn.Conv2d(4, 64, 3, 2, 1), nn.SiLU(), nn.Conv2d(64, 128, 3, 2, 1), nn.GroupNorm(8, 128), nn.SiLU(),
-            nn.Conv2d(128, 128, 3, 1, 1), nn.SiLU(), nn.Flatten(), nn.Linear(2048, TEXT_WIDTH),
+            nn.AvgPool2d(2),
+            nn.Conv2d(4, 64, 3, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(64, 128, 3, 2, 1),
+            nn.GroupNorm(8, 128),
+            nn.SiLU(),
+            nn.Conv2d(128, 128, 3, 1, 1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(2048, TEXT_WIDTH),
         )
 
 
-def contrast(sentences: torch.Tensor, pictures: torch.Tensor, same: torch.Tensor) -> torch.Tensor:  # [B, D], [B, D], [B, B] bool
+def contrast(
+    sentences: torch.Tensor, pictures: torch.Tensor, same: torch.Tensor
+) -> torch.Tensor:  # [B, D], [B, D], [B, B] bool
     """Symmetric cross entropy; rows with the same sentence count as each other's partner."""
     scores = F.normalize(sentences, dim=-1) @ F.normalize(pictures, dim=-1).T * _SHARPNESS
     target = same.float() / same.sum(1, keepdim=True)
     return -(target * scores.log_softmax(1)).sum(1).mean() - (target * scores.log_softmax(0)).sum(0).mean()
 
 
-def warm_up(text: CLIPTextModel, tokens: Tokens, pool: Pool, seconds: float, progress: Progress, only: torch.Tensor | None = None) -> None:
-    """Trains `text` for `seconds`. `only` [V] bool: train just these rows of the token table and leave the rest as it is.
+def warm_up(
+    text: CLIPTextModel,
+    tokens: Tokens,
+    pool: Pool,
+    seconds: float,
+    progress: Progress,
+    only: torch.Tensor | None = None,
+) -> None:
+    """Trains `text` for `seconds`. `only` [V] bool: train just these rows of the token table, nothing else.
 
     With `only`, a widened world gets its new words without moving those that the UNet already understands.
     """
@@ -43,8 +60,10 @@ def warm_up(text: CLIPTextModel, tokens: Tokens, pool: Pool, seconds: float, pro
     tables = [p for name, p in text.named_parameters() if "embedding" in name]
     rows = next(p for name, p in text.named_parameters() if "token_embedding" in name)
     body = [] if only is not None else [p for name, p in text.named_parameters() if "embedding" not in name]
-    groups = [{"params": [*side.parameters(), *project.parameters(), *body], "factor": 1.0},
-              {"params": tables if only is None else [rows], "factor": 5.0, "weight_decay": 0.0}]
+    groups = [
+        {"params": [*side.parameters(), *project.parameters(), *body], "factor": 1.0},
+        {"params": tables if only is None else [rows], "factor": 5.0, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, weight_decay=0.01)
     begun, step = time.monotonic(), 0
     while (passed := time.monotonic() - begun) < seconds:

@@ -10,11 +10,13 @@ from starter.concepts import BACKGROUNDS, COLOURS, FIRST_OBJECTS, OBJECTS, SHAPE
 from starter.scene import Item, Scene
 
 SHAPE_SIZE = 0.66
-LAYOUTS = MappingProxyType({
-    2: (((0.27, 0.5), (0.73, 0.5)),),
-    3: (((0.5, 0.27), (0.27, 0.73), (0.73, 0.73)),),
-    4: (((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)),),
-})
+LAYOUTS = MappingProxyType(
+    {
+        2: (((0.27, 0.5), (0.73, 0.5)),),
+        3: (((0.5, 0.27), (0.27, 0.73), (0.73, 0.73)),),
+        4: (((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)),),
+    }
+)
 MANY_SIZE = 0.4375
 _SPOTS = ((0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75))
 
@@ -61,8 +63,12 @@ def pairs(rng: random.Random, number: int = 1500) -> Iterator[Scene]:
     for _ in range(number):
         left, right = rng.sample(names, 2)
         background = rng.choice(BACKGROUNDS + ("white",) * 6)
-        shades = [rng.choice([c for c in COLOURS if c != background]) if name in SHAPES else None for name in (left, right)]
-        items = tuple(Item(name, shade, x, y, MANY_SIZE) for name, shade, (x, y) in zip((left, right), shades, LAYOUTS[2][0]))
+        shades = [
+            rng.choice([c for c in COLOURS if c != background]) if name in SHAPES else None for name in (left, right)
+        ]
+        items = tuple(
+            Item(name, shade, x, y, MANY_SIZE) for name, shade, (x, y) in zip((left, right), shades, LAYOUTS[2][0])
+        )
         yield Scene("pairs", background, items, held_out(left, "and", right))
 
 
@@ -80,7 +86,9 @@ def places(rng: random.Random) -> Iterator[Scene]:
         for x, y in _SPOTS:
             shade = rng.choice(list(COLOURS)) if name in SHAPES else None
             background = rng.choice([b for b in BACKGROUNDS if b != shade] + ["white"] * 6)
-            yield Scene("places", background, (Item(name, shade, x, y, MANY_SIZE),), held_out("place", name, str((x, y))))
+            yield Scene(
+                "places", background, (Item(name, shade, x, y, MANY_SIZE),), held_out("place", name, str((x, y)))
+            )
 
 
 def styles(rng: random.Random) -> Iterator[Scene]:
@@ -91,10 +99,18 @@ def styles(rng: random.Random) -> Iterator[Scene]:
                 yield Scene("styles", background, (Item(name, style=style),), held_out(style, name, background))
 
 
-STAGES: Mapping[str, Callable[[random.Random], Iterator[Scene]]] = MappingProxyType({
-    "objects": objects, "shapes": shapes, "concepts": concepts, "counts": counts, "pairs": pairs, "tints": tints, "places": places,
-    "styles": styles,
-})
+STAGES: Mapping[str, Callable[[random.Random], Iterator[Scene]]] = MappingProxyType(
+    {
+        "objects": objects,
+        "shapes": shapes,
+        "concepts": concepts,
+        "counts": counts,
+        "pairs": pairs,
+        "tints": tints,
+        "places": places,
+        "styles": styles,
+    }
+)
 """In the order in which the world is widened."""
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from atelier.base.errors import BadModelFile
 from safetensors.torch import load_file
+
+from atelier.base.errors import BadModelFile
 from starter import checkpoint, layout
 from starter.growth import grow
 from starter.models import UNetShape, build_text, build_unet, build_vae
@@ -22,16 +23,27 @@ def saved(tmp_path_factory):
 
 def test_file_has_the_names_of_stable_diffusion_1(saved):
     keys = set(load_file(saved[0]))
-    assert {"model.diffusion_model.input_blocks.0.0.weight", "model.diffusion_model.time_embed.2.bias", "model.diffusion_model.out.2.weight",
-            "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight", "first_stage_model.decoder.up.0.block.1.conv1.weight",
-            "first_stage_model.encoder.mid.attn_1.q.weight", "first_stage_model.quant_conv.weight",
-            "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", "alphas_cumprod"} <= keys
+    assert {
+        "model.diffusion_model.input_blocks.0.0.weight",
+        "model.diffusion_model.time_embed.2.bias",
+        "model.diffusion_model.out.2.weight",
+        "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight",
+        "first_stage_model.decoder.up.0.block.1.conv1.weight",
+        "first_stage_model.encoder.mid.attn_1.q.weight",
+        "first_stage_model.quant_conv.weight",
+        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+        "alphas_cumprod",
+    } <= keys
 
 
 def test_what_is_written_is_read_back(saved):
     path, used, unet, vae, text = saved
     unet_state, text_state = checkpoint.read(path, SMALL, used)
-    for before, after in ((unet.state_dict(), unet_state), (text.state_dict(), text_state), (vae.state_dict(), checkpoint.load_vae(path).state_dict())):
+    for before, after in (
+        (unet.state_dict(), unet_state),
+        (text.state_dict(), text_state),
+        (vae.state_dict(), checkpoint.load_vae(path).state_dict()),
+    ):
         for key, value in after.items():
             assert torch.allclose(value, before[key], atol=2e-3), key
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+
 from starter.annotations import annotate
 from starter.concepts import COLOURS, SHAPES
 from starter.measures import background_rgb, components, filled_places, foreground, nearest_colour, object_rgb
@@ -33,7 +34,9 @@ def test_things_are_counted(composer, number):
 
 
 def test_annotations_fit_the_picture(composer):
-    scene = Scene("pairs", "white", (Item("square", "black", 0.27, 0.5, MANY_SIZE), Item("circle", "green", 0.73, 0.5, MANY_SIZE)))
+    scene = Scene(
+        "pairs", "white", (Item("square", "black", 0.27, 0.5, MANY_SIZE), Item("circle", "green", 0.73, 0.5, MANY_SIZE))
+    )
     notes = annotate(composer, scene)
     left, right = notes.boxes
     assert left[2] <= right[0] and notes.names == ("square", "circle")

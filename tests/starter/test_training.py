@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+
 from starter import latents, train_unet
 from starter.models import UNetShape
 from starter.pool import Pool
@@ -33,7 +34,10 @@ def data(tmp_path_factory):
     place = folder / "latents/objects"
     place.mkdir(parents=True)
     (place / "scenes.json").write_text(json.dumps([row.to_json() for row in rows]))
-    torch.save(torch.stack([torch.full((4, 32, 32), 1.0 if row.items[0].name == "cat" else -1.0) for row in rows]).half(), place / "000000.pt")
+    torch.save(
+        torch.stack([torch.full((4, 32, 32), 1.0 if row.items[0].name == "cat" else -1.0) for row in rows]).half(),
+        place / "000000.pt",
+    )
     return folder
 
 
@@ -42,7 +46,13 @@ def trainer(data, tmp_path):
     torch.manual_seed(0)
     used = used_tokens(data / "clip", WORDS)
     options = train_unet.Options(minutes=0.0, batch=8, draws=2, rate=1e-3)
-    return train_unet.Trainer(RunState(SMALL, used), Pool(data, {"objects": 1.0}, 0), Tokens(data / "clip", used), Progress(tmp_path / "log"), options)
+    return train_unet.Trainer(
+        RunState(SMALL, used),
+        Pool(data, {"objects": 1.0}, 0),
+        Tokens(data / "clip", used),
+        Progress(tmp_path / "log"),
+        options,
+    )
 
 
 def test_pool_leaves_out_what_is_held(data):

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from starter.captions import article, caption, plural, vocabulary
 from starter.scene import Item, Scene
 from starter.world import STAGES, scenes
@@ -31,7 +32,13 @@ def test_captions_say_what_is_there():
 
 
 def test_words_are_formed_properly():
-    assert [plural(word) for word in ("fox", "cherries", "puppy", "key", "maple leaf")] == ["foxes", "cherries", "puppies", "keys", "maple leaves"]
+    assert [plural(word) for word in ("fox", "cherries", "puppy", "key", "maple leaf")] == [
+        "foxes",
+        "cherries",
+        "puppies",
+        "keys",
+        "maple leaves",
+    ]
     assert (article("unicorn"), article("egg"), article("ufo")) == ("a unicorn", "an egg", "a ufo")
 
 
