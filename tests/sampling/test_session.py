@@ -139,7 +139,7 @@ def test_every_sampler_and_schedule_finds_a_known_gaussian(name, schedule):
     """Pictures from N(1.5, 0.5): where noise is added their statistics are right, else each arrives where its flow
     leads."""
     made = plan(name, schedule, steps=40)
-    noise = PictureNoise((4, 32, 32), [3], source="CPU")
+    noise = PictureNoise((4, 16, 16), [3], source="CPU")
     # CFG++ steps along the negative's noise: without a prompt of its own it says the same as the positive.
     model = denoiser(GaussianNetwork(SPREAD, made.prediction), conditioning([MEAN], MEAN), 12.5)
     first = noise.first()
