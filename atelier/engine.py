@@ -31,7 +31,7 @@ from atelier.params.field import declarations_of
 from atelier.params.groups import GROUPS
 from atelier.params.schema import request_from_json
 from atelier.params.settings import SettingsSnapshot
-from atelier.pipeline.encode import EncodingCache
+from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.hires import LATENT_MODES
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 
@@ -125,13 +126,13 @@ class SettingsChanged(Event):
     keys: tuple[str, ...] = ()
 
 
-EVENTS = {
+EVENTS = MappingProxyType({
     cls.__name__: cls
     for cls in (
         JobQueued, JobStarted, StageChanged, StepDone, PreviewReady, PictureReady, Notice,
         JobFinished, JobFailed, EngineChanged, ModelLoaded, SettingsChanged,
     )
-}  # fmt: skip
+})  # fmt: skip
 FINAL = ("JobFinished", "JobFailed")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -145,7 +146,9 @@ def _halve(ladder: Ladder) -> bool:
 
 
 HALVE = "the batch goes through the model in smaller pieces"
-STAGES = {"load": "loading the model", "encode": "reading the prompt", "sample": "sampling", "decode": "decoding"}
+STAGES = MappingProxyType({
+    "load": "loading the model", "encode": "reading the prompt", "sample": "sampling", "decode": "decoding",
+})  # fmt: skip
 RUNGS = (
     Rung("caches were dropped", ("load", "encode", "sample", "decode"), _drop_caches),
     Rung("models that are not needed now left the device", ("load", "encode", "sample", "decode"), _evict),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from atelier.base.errors import NumericFailure
@@ -42,7 +44,9 @@ def _one(run: Run, latents: torch.Tensor) -> torch.Tensor:
     return ((pixels.float() + 1) / 2).clamp(0, 1).cpu()
 
 
-def tiled_decode(decode_one, latents: torch.Tensor, factor: int, tile: int = TILE, overlap: int = OVERLAP):
+def tiled_decode(
+    decode_one: Callable[[torch.Tensor], torch.Tensor], latents: torch.Tensor, factor: int, tile: int = TILE, overlap: int = OVERLAP
+) -> torch.Tensor:  # [B, C, h, w] -> [B, 3, h * factor, w * factor]
     """Decodes overlapping tiles and blends them with weights that fall off linearly towards each tile's edge."""
     batch, _, height, width = latents.shape
     total = torch.zeros(batch, 3, height * factor, width * factor)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -113,19 +112,3 @@ class ResultDraft:
 
     def __init__(self, result: Result) -> None:
         self.result = result
-
-
-class Relay(Protocol):
-    """What the pipeline is handed to fire hooks with: pluggy's relay, or `NoHooks`."""
-
-    def __getattr__(self, name: str) -> Any: ...
-
-
-class NoHooks:
-    """A relay without listeners, for tests and for use as a library."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda **carriers: None if name == "take_over" else []
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())

@@ -9,11 +9,11 @@ from PIL import Image
 
 from atelier.base.errors import SaveFailed
 from atelier.base.events import PictureReady
-from atelier.base.files import write_text
+from atelier.base.files import write_bytes, write_text
 from atelier.imaging.grid import grid_shape, make_grid
 from atelier.imaging.masks import mask_composite
 from atelier.imaging.naming import NameContext, default_pattern, file_stem, grid_stem, subfolder
-from atelier.imaging.writer import save_picture, save_side_text
+from atelier.imaging.writer import MEDIA, encode, save_side_text
 from atelier.pipeline.infotext import describe, describe_frame
 from atelier.pipeline.state import Batch, Frame, Picture, PictureDraft, Run
 from atelier.pipeline.sample import effective_sampler
@@ -55,8 +55,9 @@ def save_one(
     if save is not None:
         draft.save = draft.save and save
     run.services.hooks.before_save(draft=draft)
-    path = _write(run, draft) if draft.save else ""
-    ref = run.services.blobs.put_image(draft.image, draft.infotext if run.settings.enable_pnginfo else "")
+    data = _encoded(run, draft)
+    path = _write(run, draft, data) if draft.save else ""
+    ref = run.services.blobs.put_encoded(data, draft.image.size, MEDIA[draft.format])
     picture = Picture(
         index=len(run.pictures), ref=ref, infotext=draft.infotext, path=path, role=role,
         seed=frame.seed if frame else -1, subseed=frame.subseed if frame else -1,
@@ -93,7 +94,20 @@ def _draft(run: Run, image: Image.Image, text: str, frame: Frame | None, role: s
     )  # fmt: skip
 
 
-def _write(run: Run, draft: PictureDraft) -> str:
+def _encoded(run: Run, draft: PictureDraft) -> bytes:
+    """Encoded once, for the disk and for the blob store. A picture too long for its format becomes a PNG."""
+    settings = run.settings
+    text = draft.infotext if settings.enable_pnginfo else ""
+    how = {"quality": settings.jpeg_quality, "lossless": settings.webp_lossless}
+    try:
+        return encode(draft.image, draft.format, text, **how)
+    except SaveFailed as error:
+        run.comment(f"{error} It was saved as PNG.")
+        draft.format = "png"
+        return encode(draft.image, "png", text)
+
+
+def _write(run: Run, draft: PictureDraft, data: bytes) -> str:
     """The path, or empty when the disk refused: the picture then lives on in the blob store, and the person is told."""
     settings, folder = run.settings, Path(draft.folder)
     try:
@@ -102,10 +116,8 @@ def _write(run: Run, draft: PictureDraft) -> str:
             stem = grid_stem(run.services.numbering.take(folder, "grid-"))
         elif settings.save_images_add_number:
             stem = f"{run.services.numbering.take(folder):05d}-{stem}" if stem else f"{run.services.numbering.take(folder):05d}"
-        path = save_picture(
-            draft.image, folder, stem, draft.format, draft.infotext if settings.enable_pnginfo else "",
-            quality=settings.jpeg_quality, lossless=settings.webp_lossless,
-        )  # fmt: skip
+        path = folder / f"{stem}.{draft.format}"
+        write_bytes(path, data)
         if settings.save_txt and draft.infotext:
             save_side_text(path, draft.infotext)
         return str(path)

@@ -12,7 +12,8 @@ from atelier.base.registry import Registry
 from atelier.imaging.blobs import BlobStore
 from atelier.imaging.numbering import Numbering
 from atelier.params.field import Declaration
-from atelier.pipeline.hooks import NoHooks, Relay
+from atelier.pipeline.cache import EncodingCache
+from atelier.pipeline.relay import NoHooks, Relay
 from atelier.prompts.styles import StyleBook
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from atelier.checkpoints.shelf import Shelf
     from atelier.device.recovery import Ladder
     from atelier.device.residency import Residency
-    from atelier.pipeline.encode import EncodingCache
-    from atelier.pipeline.state import Picture, Run
     from atelier.sampling.catalogue import Catalogue
     from atelier.tools.upscale import Upscaler
 
@@ -45,5 +44,5 @@ class Services:
     declarations: Mapping[str, Declaration]
     version: str
     hooks: Relay = field(default_factory=NoHooks)
-    picture_saved: Callable[[Run, Picture], Any] = lambda run, picture: None
+    picture_saved: Callable[..., Any] = lambda run, picture: None
     watched: Callable[[str], bool] = lambda job: True

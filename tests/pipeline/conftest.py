@@ -23,7 +23,7 @@ from atelier.params.field import declarations_of
 from atelier.params.groups import GROUPS
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import Settings
-from atelier.pipeline.encode import EncodingCache
+from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services
 from atelier.pipeline.state import Result

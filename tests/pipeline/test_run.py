@@ -235,7 +235,7 @@ def test_a_full_disk_keeps_the_picture_and_says_so(make, monkeypatch):
     def full(*args, **kwargs):
         raise SaveFailed("Could not write: No space left on device.", remedy="Free some disk space.")
 
-    monkeypatch.setattr(save, "save_picture", full)
+    monkeypatch.setattr(save, "write_bytes", full)
     result = make()
     assert result.pictures[0].path == "" and len(result.pictures[0].ref.sha256) == 64
     assert any("No space left" in c for c in result.comments)
@@ -291,7 +291,7 @@ def test_every_hook_is_fired_in_order(data, settings):
 
 
 def test_take_over_replaces_the_run(data, settings):
-    from atelier.pipeline.hooks import NoHooks
+    from atelier.pipeline.relay import NoHooks
     from atelier.pipeline.run import generate
     from atelier.pipeline.state import Result
 
