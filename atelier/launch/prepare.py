@@ -17,6 +17,9 @@ def _reached(setup: Setup, step: Step) -> str:
 def _needed(setup: Setup, step: Step) -> bool:
     if not step.wanted(setup):
         return False
+    if step.name == "extensions":
+        # Their installers are remembered one by one; without any there is nothing to run.
+        return not step.holds(setup)
     return not (setup.environment.state.done(step.name, _reached(setup, step)) and step.holds(setup))
 
 
@@ -42,16 +45,13 @@ def prepare(setup: Setup) -> None:
         console.say("Set-up skipped (--skip-install).")
         return
     chosen = [step for step in STEPS if step.name in forced] if setup.args.step else list(STEPS)
+    count = sum(step.name in forced or _needed(setup, step) for step in chosen)
     ran = 0
-    for number, step in enumerate(chosen, 1):
-        if step.name not in forced and not _needed(setup, step):
-            continue
-        if step.name == "extensions" and step.holds(setup) and step.name not in forced:
-            # Nothing to install is not worth a line.
-            state.record(step.name, _reached(setup, step))
-            continue
-        _run(setup, step, number, len(chosen))
-        ran += 1
+    for step in chosen:
+        # Asked again for each: a step can make a later one necessary, as a new torch does with the device.
+        if step.name in forced or _needed(setup, step):
+            ran += 1
+            _run(setup, step, ran, max(count, ran))
     line = state.result("device").get("line", "")
     if not ran:
         console.say(f"Set-up: nothing to do ({time.perf_counter() - start:.2f} s). {line}".rstrip())

@@ -14,8 +14,8 @@ from atelier.launch.console import Console
 
 NOISE = re.compile(
     r"^(WARNING: (Location|The directory|Running pip as)|Requirement already satisfied|Looking in |"
-    r"\s+(Using cached|Preparing metadata|Getting requirements|Installing build|Created temporary)|"
-    r"\s+Downloading .*\.metadata|"
+    r"\s+(Using cached|Preparing metadata|Getting requirements|Installing build|Created temporary|Attempting uninst|"
+    r"Found existing|Uninstalling|Successfully uninst)|\s+Downloading .*(\.metadata|kB\))|Ignoring |Processing |"
     r"\[notice\]|\s*$)"
 )
 
@@ -60,7 +60,7 @@ class Runner:
                 lines.append(line)
                 kept.write(line + "\n")
                 if show and not NOISE.match(line):
-                    self.console.detail(line[:160])
+                    self.console.detail(line.split(" (from ")[0][:160])
         return Ended(process.returncode, "\n".join(lines))
 
     def capture(self, command: Sequence[str], environment: Mapping[str, str], seconds: float = 300.0) -> Ended:
