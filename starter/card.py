@@ -88,7 +88,7 @@ no pretrained weights.
 
 {sources_table()}
 
-The merges of CLIP's tokenizer come from the MIT-licensed file in `open_clip_torch`.
+The tokenizer is CLIP's, in `atelier/families/assets/clip` with its licence.
 """
 
 

@@ -26,6 +26,15 @@ def save_vae(path: Path, vae: AutoencoderKL) -> None:
     save_file({key: value.half().contiguous() for key, value in tensors.items()}, path)
 
 
+def shape_of(path: Path) -> UNetShape:
+    """The UNet's shape from the yaml beside the checkpoint."""
+    model = yaml.safe_load(path.with_suffix(".yaml").read_text())["model"]
+    params = model["params"]["unet_config"]["params"]
+    widths = tuple(params["model_channels"] * factor for factor in params["channel_mult"])
+    attention = tuple(2**i in params["attention_resolutions"] for i in range(len(widths)))
+    return UNetShape(widths, attention, params["in_channels"], params["image_size"])
+
+
 def read(path: Path, shape: UNetShape, used: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """State dicts of UNet and text encoder; of the token table the rows `used`.
 

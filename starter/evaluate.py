@@ -141,7 +141,7 @@ def reconstruction(data: Path, vae_file: Path, number: int = 48) -> dict[str, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with sprites.npz, clip/ and classifier.pt")
+    parser.add_argument("--data", type=Path, required=True, help="folder with sprites.npz and classifier.pt")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for report.json and sheet.png")
     parser.add_argument("--every", type=int, default=1, help="only every n-th prompt")
@@ -152,7 +152,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    progress, painter = Progress(args.out / "evaluate.log"), Painter(args.checkpoint, args.data / "clip", args.side)
+    progress, painter = Progress(args.out / "evaluate.log"), Painter(args.checkpoint, args.side)
     judge, prompts = classifier.load(args.data).judge, subset(args.every, args.objects)
     table, pictures = over_prompts(painter, judge, prompts, args.cfg, progress)
     report: dict[str, Any] = {"checkpoint": args.checkpoint.name, "cfg": args.cfg, "prompts": table}

@@ -1,6 +1,6 @@
 """Pictures from sentences with a checkpoint of the starter: Euler, guidance, negative prompt, weights in brackets.
 
-    python -m starter.sampling --checkpoint FILE.safetensors --clip DATA/clip --out OUT.png "a panda" "a red circle"
+    python -m starter.sampling --checkpoint FILE.safetensors --out OUT.png "a panda" "a red circle"
 
 This small sampler is for training and measuring; the product's own pipeline is what users run.
 """
@@ -14,33 +14,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
 from starter import checkpoint, layout
 from starter.gap import clean_guess
-from starter.models import UNetShape, alphas_cumprod, build_text, build_unet, decode, encode, to_input
+from starter.models import alphas_cumprod, build_text, build_unet, decode, encode, to_input
 from starter.tokens import END, LENGTH, START, VOCABULARY, Tokens
 
 _WEIGHTED = re.compile(r"\(([^():]+):([\d.]+)\)|([^()]+)")
 
 
-def shape_of(path: Path) -> UNetShape:
-    """The UNet's shape from the yaml beside the checkpoint."""
-    model = yaml.safe_load(path.with_suffix(".yaml").read_text())["model"]
-    params = model["params"]["unet_config"]["params"]
-    widths = tuple(params["model_channels"] * factor for factor in params["channel_mult"])
-    attention = tuple(2**i in params["attention_resolutions"] for i in range(len(widths)))
-    return UNetShape(widths, attention, params["in_channels"], params["image_size"])
-
-
 class Painter:
     """A loaded checkpoint that paints."""
 
-    def __init__(self, path: Path, clip: Path, side: int | None = None) -> None:
+    def __init__(self, path: Path, side: int | None = None) -> None:
         """`side`: pictures' side in pixels; the yaml's own size when left out."""
-        file, self.shape = load_file(path), shape_of(path)
+        file, self.shape = load_file(path), checkpoint.shape_of(path)
         self.latent_side = side // 8 if side else self.shape.size
         self.unet, self.text, self.vae = build_unet(self.shape), build_text(VOCABULARY), checkpoint.load_vae(path)
         self.unet.load_state_dict(layout.unet_from_ldm(file, self.unet.state_dict()))
@@ -48,7 +38,7 @@ class Painter:
         self.text.load_state_dict(layout.text_from_ldm(file, self.text.state_dict(), everything), strict=False)
         self.unet.eval()
         self.text.eval()
-        self.tokens = Tokens(clip)
+        self.tokens = Tokens()
         self._alphas = alphas_cumprod()
 
     @torch.no_grad()
@@ -143,7 +133,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompts", nargs="+")
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--clip", type=Path, required=True, help="folder with vocab.json and merges.txt")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cfg", type=float, default=4.0)
@@ -151,7 +140,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--cell", type=int, default=128)
     args = parser.parse_args()
-    painter = Painter(args.checkpoint, args.clip)
+    painter = Painter(args.checkpoint)
     seeds = [args.seed + i for i in range(len(args.prompts))]
     sheet(painter.paint(args.prompts, seeds, steps=args.steps, cfg=args.cfg), args.columns, args.cell).save(args.out)
 

@@ -21,7 +21,7 @@ from starter.captions import caption, vocabulary
 from starter.export import export
 from starter.gap import as_line, measure
 from starter.growth import grow
-from starter.models import STUDY_SHAPE, UNetShape, alphas_cumprod, start_text
+from starter.models import UNetShape, alphas_cumprod, start_text
 from starter.pool import Pool
 from starter.progress import Progress
 from starter.run_state import RunState
@@ -122,9 +122,9 @@ class Trainer:
         self.state.save(save)
 
 
-def start(data: Path, first: Path | None, progress: Progress, device: str) -> RunState:
-    """A new run: grown from the study's checkpoint for half the size, or from nothing."""
-    used = used_tokens(data / "clip", vocabulary())
+def start(first: Path | None, progress: Progress, device: str) -> RunState:
+    """A new run: from a checkpoint, grown if it is one for half the size, or from nothing."""
+    used = used_tokens(vocabulary())
     state = RunState(UNetShape(), used, device=device)
     if first is None:
         start_text(state.text)
@@ -132,20 +132,22 @@ def start(data: Path, first: Path | None, progress: Progress, device: str) -> Ru
             state.unet.conv_out.weight.zero_()
             state.unet.conv_out.bias.zero_()
     else:
-        unet, text = checkpoint.read(first, STUDY_SHAPE, used)
-        grown, shape = grow(unet, STUDY_SHAPE)
-        state.unet.load_state_dict(grown)
+        shape = checkpoint.shape_of(first)
+        unet, text = checkpoint.read(first, shape, used)
+        if shape != state.shape:
+            unet, shape = grow(unet, shape)
+        state.unet.load_state_dict(unet)
         state.text.load_state_dict(text, strict=False)
-        progress.say("grown", start=first.name, widths=shape.widths)
+        progress.say("started", checkpoint=first.name, widths=shape.widths)
     state.restart_average()
     return state
 
 
-def new_words(state: RunState, data: Path, stage: str) -> torch.Tensor:  # [V] bool
+def new_words(state: RunState, stage: str) -> torch.Tensor:  # [V] bool
     """The rows of the token table that this stage uses and that no stage before it does."""
 
     def of(name: str) -> torch.Tensor:
-        return torch.isin(state.used, used_tokens(data / "clip", [caption(scene) for scene in scenes(name)]))
+        return torch.isin(state.used, used_tokens([caption(scene) for scene in scenes(name)]))
 
     earlier = list(STAGES)[: list(STAGES).index(stage)]
     out = of(stage)
@@ -160,11 +162,11 @@ def _mix(text: str) -> dict[str, float]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with clip/, latents/ and vae.safetensors")
+    parser.add_argument("--data", type=Path, required=True, help="folder with latents/ and vae.safetensors")
     parser.add_argument(
         "--run", type=Path, required=True, help="folder of state.pt, train.log and the exported checkpoint"
     )
-    parser.add_argument("--start", type=Path, help="checkpoint for 128 pixels to grow a new run from")
+    parser.add_argument("--start", type=Path, help="checkpoint that a new run begins with; one for 128 pixels is grown")
     parser.add_argument(
         "--mix", type=_mix, default={"objects": 1.0}, help="stages and their shares, as objects=2,concepts=1"
     )
@@ -189,13 +191,13 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     progress, saved = Progress(args.run / "train.log"), args.run / "state.pt"
-    state = RunState.load(saved, args.device) if saved.exists() else start(args.data, args.start, progress, args.device)
-    pool, tokens = Pool(args.data, args.mix, args.seed + state.counters.steps), Tokens(args.data / "clip", state.used)
+    state = RunState.load(saved, args.device) if saved.exists() else start(args.start, progress, args.device)
+    pool, tokens = Pool(args.data, args.mix, args.seed + state.counters.steps), Tokens(state.used)
     progress.say(
         "chunk", mix=args.mix, pictures=len(pool), steps=state.counters.steps, seen=state.counters.seen, rate=args.rate
     )
     if args.warm_seconds:
-        only = new_words(state, args.data, args.warm_stage) if args.warm_stage else None
+        only = new_words(state, args.warm_stage) if args.warm_stage else None
         warm_up(state.text, tokens, pool, args.warm_seconds, progress, only)
         state.restart_average()
     options = Options(args.minutes, args.batch, args.draws, args.rate, args.cool, seed=args.seed)

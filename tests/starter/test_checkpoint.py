@@ -77,3 +77,7 @@ def test_growth_keeps_the_old_levels():
 def test_all_keys_of_the_shipped_shape_have_distinct_names():
     keys = build_unet(UNetShape()).state_dict().keys()
     assert len(set(layout.unet_names(keys).values())) == len(keys)
+
+
+def test_shape_comes_from_the_yaml(saved):
+    assert checkpoint.shape_of(saved[0]) == SMALL

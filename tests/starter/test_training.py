@@ -1,6 +1,5 @@
 """A few steps of training on a made-up world: the loop learns, saves, continues, and pauses."""
 
-import gzip
 import json
 import threading
 import time
@@ -14,7 +13,7 @@ from starter.pool import Pool
 from starter.progress import Progress
 from starter.run_state import RunState
 from starter.scene import Item, Scene
-from starter.tokens import END, START, Tokens, used_tokens, write_vocabulary
+from starter.tokens import END, START, Tokens, used_tokens
 from starter.warmup import warm_up
 
 SMALL = UNetShape((32, 32), (False, True), 4, 32)
@@ -23,13 +22,8 @@ WORDS = ["cat", "dog", "a", "on a background", "white", "red", ",", "an"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with a tokenizer without merges and a stage of two latents."""
+    """A folder with a stage of two pictures, as latents."""
     folder = tmp_path_factory.mktemp("data")
-    (folder / "packed.gz").write_bytes(gzip.compress(b"#version\n"))
-    write_vocabulary(folder / "packed.gz", folder / "clip")
-    vocabulary = json.loads((folder / "clip/vocab.json").read_text())
-    vocabulary |= {"<|startoftext|>": START, "<|endoftext|>": END}
-    (folder / "clip/vocab.json").write_text(json.dumps(vocabulary))
     rows = [Scene("objects", "white", (Item(name),), held=i >= 8) for i in range(10) for name in ("cat", "dog")]
     place = folder / "latents/objects"
     place.mkdir(parents=True)
@@ -44,12 +38,12 @@ def data(tmp_path_factory):
 @pytest.fixture
 def trainer(data, tmp_path):
     torch.manual_seed(0)
-    used = used_tokens(data / "clip", WORDS)
+    used = used_tokens(WORDS)
     options = train_unet.Options(minutes=0.0, batch=8, draws=2, rate=1e-3)
     return train_unet.Trainer(
         RunState(SMALL, used),
         Pool(data, {"objects": 1.0}, 0),
-        Tokens(data / "clip", used),
+        Tokens(used),
         Progress(tmp_path / "log"),
         options,
     )
@@ -112,3 +106,11 @@ def test_pause_file_holds_the_loop(tmp_path):
     begun = time.monotonic()
     assert progress.wait_while_paused() > 0.1
     assert time.monotonic() - begun > 0.1
+
+
+def test_tokens_are_clips_and_fit_the_compact_table():
+    assert Tokens()(["a photo of a cat"])[0, :7].tolist() == [START, 320, 1125, 539, 320, 2368, END]
+    compact = Tokens(used_tokens(["a", "cat"]))
+    assert compact(["a cat"])[0, :5].tolist() == [2, 0, 1, 3, 3]
+    with pytest.raises(KeyError, match="dog"):
+        compact(["a dog"])
