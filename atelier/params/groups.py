@@ -114,7 +114,7 @@ class SamplerParameters:
                                    infotext="NGMS all steps")
     skip_early_cond: float = param(0.0, label="Ignore negative prompt during early sampling", minimum=0, maximum=1,
                                    step=0.01, infotext="Skip Early CFG")
-    uni_pc_variant: str = param("bh1", label="UniPC variant", choices=("bh1", "bh2", "vary_coeff"),
+    uni_pc_variant: str = param("bh1", label="UniPC variant", choices=("bh1", "bh2"),
                                 infotext="UniPC variant")
     uni_pc_skip_type: str = param("time_uniform", label="UniPC skip type",
                                   choices=("time_uniform", "time_quadratic", "logSNR"), infotext="UniPC skip type")
