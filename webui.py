@@ -16,7 +16,6 @@ from atelier.pipeline.hooks import PipelineHooks
 from atelier.plugins.discover import list_extensions, load_plugins, preload
 from atelier.plugins.manager import Plugins
 from atelier.web.hooks import WebHooks
-from atelier.web.page import build_page
 from atelier.web.serve import Serving, address, bind, open_browser
 from atelier.web.server import build_server
 from modules._host.host import attach_host
@@ -39,8 +38,9 @@ def serve(arguments, argv: Sequence[str] | None) -> int:
     try:
         # The engine imports torch in its own thread while the page is built and shown.
         app.start()
-        page = None if arguments.nowebui else build_page(app)
-        server = build_server(app, page=page)
+        if not app.arguments["skip_load_model_at_start"]:
+            app.submit_job("load_model", {})
+        server = build_server(app, page=None if arguments.nowebui else page_of(app))
         serving = Serving(server, bind(*address(app.arguments)), app.arguments)
         app.exit = lambda how: serving.stop()
         print(f"Running on {serving.url}", flush=True)
@@ -50,6 +50,13 @@ def serve(arguments, argv: Sequence[str] | None) -> int:
     finally:
         app.close()
     return 0
+
+
+def page_of(app: App):
+    """Gradio takes seconds to import: only a program that shows a page pays for it."""
+    from atelier.web.page import build_page
+
+    return build_page(app)
 
 
 def assemble(arguments, argv: Sequence[str] | None) -> App:

@@ -14,6 +14,7 @@ from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.events import Event, ModelLoaded, StageChanged
 from atelier.base.files import HashCache
 from atelier.base.log import fields, logger
+from atelier.base.registry import Registry
 from atelier.base.version import VERSION
 from atelier.checkpoints.library import Library
 from atelier.checkpoints.load import LoadedModel, Placement
@@ -36,8 +37,8 @@ from atelier.pipeline.hires import LATENT_MODES
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services
 from atelier.prompts.styles import StyleBook
-from atelier.sampling.catalogue import default_catalogue
-from atelier.tools.upscale import default_upscalers
+from atelier.sampling.catalogue import Catalogue, default_samplers, default_schedules
+from atelier.tools.upscale import Upscaler, default_upscalers
 
 log = logger(__name__)
 
@@ -58,9 +59,10 @@ class Engine:
         self.config = config
         self.choice = choose(config.arguments)
         log.info("device chosen: %s", self.choice.reason)
-        self.residency = Residency(self.choice.device, str(config.arguments.get("memory_policy") or "keep"))
+        self.residency = Residency(self.choice.device)
         self.services = self._services()
         self.model_error = ""
+        config.plugins.relay.started(side="engine", owner=self.services)
         self._kinds: Mapping[str, Callable[[Job, CancelToken, Publish, SettingsSnapshot], dict[str, Any]]] = (
             MappingProxyType({
                 "txt2img": self._generate, "img2img": self._generate, "load_model": self._load_model,
@@ -73,8 +75,8 @@ class Engine:
         hashes = HashCache(paths.cache / "hashes.json")
         shelf = Shelf(paths, hashes)
         choice = self.choice
-        # Weights wait in memory and are brought to the device by the residency alone.
-        home = torch.device("cpu") if arguments.get("memory_policy") == "rotate" else choice.device
+        # Weights are loaded into memory and brought to the device by the residency alone.
+        home = torch.device("cpu")
         placement = Placement(choice.device, choice.denoiser_dtype, choice.vae_dtype, choice.text_dtype, home)
         library = Library(shelf, placement, on_opened=self._model_opened, on_closed=self._model_closed)
         declarations = {d.name: d for group in GROUPS for d in declarations_of(group)}
@@ -85,8 +87,8 @@ class Engine:
             blobs=self.config.blobs,
             hashes=hashes,
             styles=StyleBook(paths.styles),
-            catalogue=default_catalogue(),
-            upscalers=default_upscalers().freeze(),
+            catalogue=self._catalogue(),
+            upscalers=self._upscalers(),
             encodings=EncodingCache(),
             residency=self.residency,
             ladder=Ladder(self.residency),
@@ -98,12 +100,29 @@ class Engine:
             watched=self.config.watched,
         )
 
+    def _catalogue(self) -> Catalogue:
+        """The program's samplers and schedules, then those of extensions."""
+        samplers, schedules = default_samplers(), default_schedules()
+        for sampler in self.config.plugins.provided("provide_samplers"):
+            samplers.add(sampler.name, sampler, tuple(sampler.aliases))
+        for schedule in self.config.plugins.provided("provide_schedules"):
+            schedules.add(schedule.label, schedule, tuple(schedule.aliases))
+        return Catalogue(samplers.freeze(), schedules.freeze())
+
+    def _upscalers(self) -> Registry[Upscaler]:
+        upscalers = default_upscalers()
+        for upscaler in self.config.plugins.provided("provide_upscalers"):
+            upscalers.add(upscaler.name, upscaler)
+        return upscalers.freeze()
+
     def run(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
         """The job's result as plain JSON. Raises `AtelierError`, or `Interrupted` when it was cancelled."""
         work = self._kinds.get(job.kind)
         if work is None:
             raise BadRequest("kind", f"there is no kind of job named {job.kind!r}.", remedy=f"Use {', '.join(self._kinds)}.")
         self.services.ladder.begin_job()
+        low_memory = any(self.config.arguments.get(flag) for flag in ("medvram", "lowvram", "lowram"))
+        self.residency.policy = "rotate" if low_memory else settings.memory_policy
         self.services.shelf.allow_pickle = settings.allow_pickle
         self.services.library.limit = settings.sd_checkpoints_limit
         return work(job, token, publish, settings)
