@@ -26,10 +26,6 @@ class UNetShape:
         return self.widths[0]
 
 
-STUDY_SHAPE = UNetShape((64, 128, 192), (False, True, True), 4, 16)
-"""The study's UNet for 128 pixels; the UNet for 256 pixels is this one inside a new outermost level."""
-
-
 def build_vae() -> AutoencoderKL:
     return AutoencoderKL(
         in_channels=3,

@@ -72,12 +72,12 @@ class Pieces:
 
 def _forward(vae: AutoencoderKL, pictures: torch.Tensor, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     """Reconstruction loss and KL term; the decoder sees a sample of the latents."""
-    with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(not options.decoder_only):
+    with torch.autocast(pictures.device.type, torch.bfloat16), torch.set_grad_enabled(not options.decoder_only):
         moments = vae.quant_conv(vae.encoder(pictures)).float()
     mean, log_variance = moments.chunk(2, 1)
     log_variance = log_variance.clamp(-20, 10)
     latents = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(pictures.device.type, torch.bfloat16):
         shown = vae.decoder(vae.post_quant_conv(latents))
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
     return picture_loss(shown.float(), pictures), divergence
@@ -98,7 +98,7 @@ def train(vae: AutoencoderKL, pieces: Pieces, options: Options, progress: Progre
         begun, saved = begun + slept, saved + slept
         for group in optimizer.param_groups:
             group["lr"] = options.rate * min(1, (step + 1) / 60) * (1 - 0.98 * passed / limit)
-        loss, divergence = _forward(vae, pieces.draw(options.batch), options)
+        loss, divergence = _forward(vae, pieces.draw(options.batch).to(vae.device), options)
         optimizer.zero_grad()
         (loss + options.divergence * divergence).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -149,7 +149,7 @@ def whiten(vae: AutoencoderKL, latents: torch.Tensor, scale: float = 0.18215) ->
 def _whiten_with(vae: AutoencoderKL, pieces: Pieces) -> None:
     vae.eval()
     with torch.no_grad():
-        latents = torch.cat([vae.quant_conv(vae.encoder(pieces.draw(8)))[:, :4] for _ in range(64)])
+        latents = torch.cat([vae.quant_conv(vae.encoder(pieces.draw(8).to(vae.device)))[:, :4] for _ in range(64)])
     whiten(vae, latents)
 
 
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=Options.crop)
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, help="default: DATA/vae.safetensors")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--decoder-only", action="store_true")
@@ -172,6 +173,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     target = args.out or args.data / "vae.safetensors"
     vae = build_vae().to(memory_format=torch.channels_last) if args.fresh else load_vae(args.data / "vae.safetensors")
+    vae.to(args.device)
     pieces = Pieces(args.data, args.crop, args.seed)
     options = Options(args.minutes, args.decoder_only, args.crop, args.batch, args.rate, seed=args.seed)
     train(vae, pieces, options, Progress(args.data / "vae.log"), target)

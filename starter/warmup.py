@@ -22,7 +22,7 @@ class LatentEncoder(torch.nn.Sequential):
     def __init__(self) -> None:
         nn = torch.nn
         super().__init__(
-            nn.AvgPool2d(2),
+            nn.AdaptiveAvgPool2d(16),
             nn.Conv2d(4, 64, 3, 2, 1),
             nn.SiLU(),
             nn.Conv2d(64, 128, 3, 2, 1),
@@ -56,7 +56,8 @@ def warm_up(
 
     With `only`, a widened world gets its new words without moving those that the UNet already understands.
     """
-    side, project = LatentEncoder(), torch.nn.Linear(TEXT_WIDTH, TEXT_WIDTH)
+    device = next(text.parameters()).device
+    side, project = LatentEncoder().to(device), torch.nn.Linear(TEXT_WIDTH, TEXT_WIDTH).to(device)
     tables = [p for name, p in text.named_parameters() if "embedding" in name]
     rows = next(p for name, p in text.named_parameters() if "token_embedding" in name)
     body = [] if only is not None else [p for name, p in text.named_parameters() if "embedding" not in name]
@@ -71,12 +72,14 @@ def warm_up(
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * min(1, (step + 1) / 20) * (1 - 0.9 * min(1.0, passed / seconds)) * group["factor"]
         words, latents = pool.draw(64)
-        ids = tokens(words)
-        latents = latents + 0.3 * torch.rand(64, 1, 1, 1) * torch.randn_like(latents)
-        with torch.autocast("cpu", torch.bfloat16):
+        ids, latents = tokens(words).to(device), latents.to(device)
+        latents = latents + 0.3 * torch.rand(64, 1, 1, 1, device=device) * torch.randn_like(latents)
+        with torch.autocast(device.type, torch.bfloat16):
             hidden = text(ids).last_hidden_state.float()
-        place = torch.randint(12, 77, (64,))
-        loss = contrast(project(hidden[torch.arange(64), place]), side(latents), (ids[:, None] == ids[None]).all(-1))
+        place = torch.randint(12, 77, (64,), device=device)
+        loss = contrast(
+            project(hidden[torch.arange(64, device=device), place]), side(latents), (ids[:, None] == ids[None]).all(-1)
+        )
         optimizer.zero_grad()
         text.zero_grad()
         loss.backward()

@@ -16,7 +16,7 @@ from starter.scene import Item, Scene
 from starter.tokens import END, START, Tokens, used_tokens
 from starter.warmup import warm_up
 
-SMALL = UNetShape((32, 32), (False, True), 4, 32)
+SMALL = UNetShape((32, 32), (False, True), 4, 16)
 WORDS = ["cat", "dog", "a", "on a background", "white", "red", ",", "an"]
 
 
@@ -29,7 +29,7 @@ def data(tmp_path_factory):
     place.mkdir(parents=True)
     (place / "scenes.json").write_text(json.dumps([row.to_json() for row in rows]))
     torch.save(
-        torch.stack([torch.full((4, 32, 32), 1.0 if row.items[0].name == "cat" else -1.0) for row in rows]).half(),
+        torch.stack([torch.full((4, 16, 16), 1.0 if row.items[0].name == "cat" else -1.0) for row in rows]).half(),
         place / "000000.pt",
     )
     return folder
@@ -54,7 +54,7 @@ def test_pool_leaves_out_what_is_held(data):
     assert len(pool) == 16
     assert len(pool.held(10)[0]) == 4
     words, rows = pool.draw(6)
-    assert rows.shape == (6, 4, 32, 32)
+    assert rows.shape == (6, 4, 16, 16)
     assert all((float(row.mean()) > 0) == ("cat" in word) for word, row in zip(words, rows))
 
 
@@ -65,7 +65,7 @@ def test_missing_latents_name_the_command(tmp_path):
 
 def test_loss_falls(trainer):
     trainer.state.set_rate(2e-3)
-    losses = [float(trainer.step()) for _ in range(30)]
+    losses = [float(trainer.step()) for _ in range(20)]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
