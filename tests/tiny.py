@@ -30,10 +30,19 @@ class TinySizes:
     context: int = 16
     vae_channels: int = 16
     vae_mult: tuple[int, ...] = (1, 1, 2, 2)
+    vae_res_blocks: int = 1
     text_layers: int = 2
+    text_heads: int = 2
     seed: int = 0
     prediction: str = "eps"
     extra: dict = field(default_factory=dict)
+
+
+#: Stable Diffusion 1.x as it is: 859 + 84 + 123 million weights; such a file needs no yaml
+FULL = TinySizes(
+    model_channels=320, channel_mult=(1, 2, 4, 4), attention_resolutions=(1, 2, 4), res_blocks=2, heads=8, groups=32,
+    context=768, vae_channels=128, vae_mult=(1, 2, 4, 4), vae_res_blocks=2, text_layers=12, text_heads=12,
+)  # fmt: skip
 
 
 def tiny_unet(sizes: TinySizes | None = None) -> UNet2DConditionModel:
@@ -64,7 +73,7 @@ def tiny_vae(sizes: TinySizes | None = None) -> AutoencoderKL:
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
         block_out_channels=tuple(s.vae_channels * m for m in s.vae_mult),
-        layers_per_block=1,
+        layers_per_block=s.vae_res_blocks,
         latent_channels=4,
         norm_num_groups=s.groups,
         sample_size=64,
@@ -77,7 +86,7 @@ def tiny_text_encoder(sizes: TinySizes | None = None) -> CLIPTextModel:
     model = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=VOCABULARY, hidden_size=s.context, intermediate_size=4 * s.context,
-            num_hidden_layers=s.text_layers, num_attention_heads=s.heads, max_position_embeddings=77,
+            num_hidden_layers=s.text_layers, num_attention_heads=s.text_heads, max_position_embeddings=77,
             projection_dim=s.context, hidden_act="quick_gelu",
             bos_token_id=49406, eos_token_id=49407, pad_token_id=49407,
         )
@@ -143,11 +152,11 @@ def tiny_yaml(sizes: TinySizes | None = None) -> str:
     }  # fmt: skip
     vae = {
         "double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": s.vae_channels,
-        "ch_mult": list(s.vae_mult), "num_res_blocks": 1, "attn_resolutions": [], "norm_num_groups": s.groups,
+        "ch_mult": list(s.vae_mult), "num_res_blocks": s.vae_res_blocks, "attn_resolutions": [], "norm_num_groups": s.groups,
     }  # fmt: skip
     text = {
         "hidden_size": s.context, "num_hidden_layers": s.text_layers,
-        "num_attention_heads": s.heads, "intermediate_size": 4 * s.context,
+        "num_attention_heads": s.text_heads, "intermediate_size": 4 * s.context,
     }  # fmt: skip
     params = {
         "linear_start": 0.00085, "linear_end": 0.012, "timesteps": 1000, "scale_factor": 0.18215,
