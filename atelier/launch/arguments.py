@@ -50,7 +50,7 @@ def build_parser(environ: Mapping[str, str] | None = None) -> Parser:
 
 def _keywords(option: Option, environ: Mapping[str, str]) -> dict[str, Any]:
     given = environ.get(option.environment, "") if option.environment else ""
-    words: dict[str, Any] = {"dest": option.dest, "help": option.help.replace("%", "%%")}
+    words: dict[str, Any] = {"dest": option.dest, "help": _help(option)}
     if option.kind == table.FLAG:
         return {**words, "action": "store_true", "default": given.lower() in TRUE}
     words["default"] = option.default
@@ -72,6 +72,11 @@ def _keywords(option: Option, environ: Mapping[str, str]) -> dict[str, Any]:
         elif option.kind == table.PATH and option.default:
             words["default"] = str(PROGRAM / option.default)
     return words
+
+
+def _help(option: Option) -> str:
+    text = f"{option.help} (no effect: {option.inert})" if option.inert and option.group != "inert" else option.help
+    return text.replace("%", "%%")
 
 
 def _path(text: str) -> str:
@@ -204,6 +209,11 @@ def _complete(args: argparse.Namespace) -> None:
     for name, path in derived.items():
         if not getattr(args, name):
             setattr(args, name, str(path))
+    if args.always_cpu:
+        args.use_cpu = ["all"]
+    if args.memory_policy is None:
+        rotating = args.medvram or args.lowvram or args.always_normal_vram or args.always_low_vram
+        args.memory_policy = "rotate" if rotating else "keep" if args.always_gpu else None
     for option in OPTIONS:
         for alias in option.aliases:
             setattr(args, alias.replace("-", "_"), getattr(args, option.dest))

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from atelier.base.errors import BadRequest
+from atelier.base.paths import PROGRAM
 from atelier.launch import options
 from atelier.launch.arguments import build_parser, parse, preload_flags
 from atelier.launch.options import COMMANDS, GROUPS, OPTIONS, VARIABLES, option_names
@@ -167,6 +169,30 @@ def test_options_without_effect_are_accepted_with_one_line_each() -> None:
     assert read("--api", "--listen").notices == []
     assert len(read(CLIP_PACKAGE="x", STABLE_DIFFUSION_REPO="y").notices) == 2
     assert all(option.inert for option in OPTIONS if option.group == "inert")
+
+
+def readers() -> str:
+    """The source that can give an option its effect, as one text."""
+    files = [*PROGRAM.glob("*.py"), *(PROGRAM / "atelier").rglob("*.py"), *(PROGRAM / "modules").rglob("*.py")]
+    return "\n".join(f.read_text("utf-8") for f in files if f.name != "options.py")
+
+
+def test_an_option_has_an_effect_or_is_marked_as_having_none() -> None:
+    text = readers()
+    read_as = r"""(\b(arguments|args|cmd_opts)\.{0}\b|["']{0}["'])"""
+    silent = [o.name for o in OPTIONS if not o.inert and not re.search(read_as.format(o.dest), text)]
+    assert silent == [], "add these to options.UNUSED, or read them"
+    asked = r"""\b(arguments|args)(\.{0}\b|\.get\(["']{0}["']|\[["']{0}["']\])"""
+    used = [o.name for o in OPTIONS if o.name in options.UNUSED and re.search(asked.format(o.dest), text)]
+    assert used == [], "take these out of options.UNUSED"
+
+
+def test_memory_flags_become_one_policy() -> None:
+    assert read().memory_policy is None
+    assert read("--medvram").memory_policy == read("--lowvram").memory_policy == "rotate"
+    assert read("--always-gpu").memory_policy == "keep"
+    assert read("--medvram", "--memory-policy", "keep").memory_policy == "keep"
+    assert read("--always-cpu").use_cpu == ["all"]
 
 
 def test_aliases_set_both_attributes() -> None:
