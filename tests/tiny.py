@@ -152,7 +152,8 @@ def tiny_yaml(sizes: TinySizes | None = None) -> str:
     }  # fmt: skip
     vae = {
         "double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": s.vae_channels,
-        "ch_mult": list(s.vae_mult), "num_res_blocks": s.vae_res_blocks, "attn_resolutions": [], "norm_num_groups": s.groups,
+        "ch_mult": list(s.vae_mult), "num_res_blocks": s.vae_res_blocks, "attn_resolutions": [],
+        "norm_num_groups": s.groups,
     }  # fmt: skip
     text = {
         "hidden_size": s.context, "num_hidden_layers": s.text_layers,
