@@ -1,0 +1,57 @@
+"""GET /file=<path>: files that page and extensions may load, from an explicit list of folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse
+
+from atelier.app import App
+from atelier.base.errors import NotFound
+from atelier.web.api.common import OwnedApp
+from atelier.web.hooks import Assets
+
+router = APIRouter(include_in_schema=False)
+
+_SUB_FOLDERS = ("html", "javascript")
+_OUTDIRS = (
+    "outdir_samples", "outdir_txt2img_samples", "outdir_img2img_samples", "outdir_extras_samples", "outdir_grids",
+    "outdir_txt2img_grids", "outdir_img2img_grids", "outdir_save",
+)  # fmt: skip
+#: could run script in the name of this server; only extensions may serve such files
+_ACTIVE = (".html", ".htm", ".svg", ".xml", ".xhtml", ".js", ".mjs")
+
+
+def served_folders(app: App, assets: tuple[Assets, ...] = ()) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """(folders whose files are trusted code of program and extensions, folders with pictures)."""
+    code = [app.paths.program / name for name in _SUB_FOLDERS]
+    code += [app.paths.extensions, app.paths.extensions_builtin]
+    code += [Path(folder) for found in assets for folder in found.folders]
+    pictures = [app.paths.data / app.settings.get(name) for name in _OUTDIRS if app.settings.get(name)]
+    pictures += [Path(folder) for folder in app.arguments.get("gradio_allowed_path") or ()]
+    return tuple(_real(code)), tuple(_real(pictures))
+
+
+def _real(folders: list[Path]) -> list[Path]:
+    return [folder.resolve() for folder in folders]
+
+
+@router.get("/file={path:path}")
+def file(path: str, app: OwnedApp) -> FileResponse:
+    """`path` is absolute, or relative to the program or the data folder. Hidden files are never served."""
+    from_assets: tuple[Assets, ...] = tuple(a for a in app.plugins.relay.provide_assets(app=app) if a is not None)
+    code, pictures = served_folders(app, from_assets)
+    for root in (app.paths.program, app.paths.data):
+        # Resolved first: a link or `..` must not lead out of the folder that was checked.
+        real = (root / path.partition("?")[0]).resolve()
+        if not real.is_file() or any(part.startswith(".") for part in real.relative_to(real.anchor).parts[-1:]):
+            continue
+        trusted = any(real.is_relative_to(folder) for folder in code)
+        if trusted or any(real.is_relative_to(folder) for folder in pictures):
+            headers: dict[str, Any] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+            if not trusted and real.suffix.lower() in _ACTIVE:
+                headers["Content-Disposition"] = "attachment"
+            return FileResponse(real, headers=headers)
+    raise NotFound(f"There is no file {path[:200]} that may be served.", remedy="See --gradio-allowed-path.")
