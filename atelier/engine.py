@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from atelier.base.cancel import CancelToken
-from atelier.base.errors import AtelierError, BadRequest
+from atelier.base.errors import AtelierError, BadRequest, RegistryError
 from atelier.base.events import Event, ModelLoaded, StageChanged
 from atelier.base.files import HashCache
 from atelier.base.log import fields, logger
@@ -104,15 +104,15 @@ class Engine:
         """The program's samplers and schedules, then those of extensions."""
         samplers, schedules = default_samplers(), default_schedules()
         for sampler in self.config.plugins.provided("provide_samplers"):
-            samplers.add(sampler.name, sampler, tuple(sampler.aliases))
+            _add(samplers, sampler, tuple(sampler.aliases))
         for schedule in self.config.plugins.provided("provide_schedules"):
-            schedules.add(schedule.label, schedule, tuple(schedule.aliases))
+            _add(schedules, schedule, (schedule.label, *schedule.aliases))
         return Catalogue(samplers.freeze(), schedules.freeze())
 
     def _upscalers(self) -> Registry[Upscaler]:
         upscalers = default_upscalers()
         for upscaler in self.config.plugins.provided("provide_upscalers"):
-            upscalers.add(upscaler.name, upscaler)
+            _add(upscalers, upscaler)
         return upscalers.freeze()
 
     def run(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
@@ -234,3 +234,11 @@ class Engine:
     def close(self) -> None:
         self.services.library.unload()
         log.info("engine closed: %s", fields(device=self.choice.device))
+
+
+def _add(registry: Registry[Any], entry: Any, aliases: tuple[str, ...] = ()) -> None:
+    """An extension whose name is taken loses that entry; the program starts without it."""
+    try:
+        registry.add(entry.name, entry, aliases)
+    except RegistryError as error:
+        log.warning("left out what an extension brought: %s", fields(reason=error.message))
