@@ -50,6 +50,9 @@ class Setup:
         if ended.status and uv:
             self.console.detail("uv did not manage it; trying pip")
             ended = self._install("", words)
+        if ended.status and self.environment.option("offline"):
+            raise failed(step, "A package is missing, and the network may not be used (--offline).",
+                         "Name a folder that holds the packages with --find-links, or leave out --offline.")  # fmt: skip
         if ended.status:
             raise failed(step, *explain(ended.tail, ended.status))
 

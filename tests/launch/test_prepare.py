@@ -254,6 +254,20 @@ def test_uv_is_fetched_and_used_and_pip_steps_in(tmp_path: Path) -> None:
     assert "trying pip" in said(setup)
 
 
+def test_offline_asks_no_index_and_says_what_is_missing(tmp_path: Path) -> None:
+    works = installer(tmp_path)
+
+    def answer(command: list[str]) -> Ended | None:
+        return Ended(1, "No matching distribution found for gradio") if "-r" in command else works(command)
+
+    setup = setup_in(tmp_path, "--offline", answer=answer)
+    with pytest.raises(SetupFailed, match="may not be used") as failed:
+        prepare(setup)
+    assert "--find-links" in failed.value.remedy
+    assert "offline: the index of cpu builds is not asked" in said(setup)
+    assert all(given["PIP_NO_INDEX"] == "1" for given in setup.runner.environments[1:])
+
+
 def test_step_names_are_distinct_and_described() -> None:
     assert len({step.name for step in STEPS}) == len(STEPS)
     assert all(step.title for step in STEPS)
