@@ -52,7 +52,7 @@ class Setup:
             ended = self._install("", words)
         if ended.status and self.environment.option("offline"):
             raise failed(step, "A package is missing, and the network may not be used (--offline).",
-                         "Name a folder that holds the packages with --find-links, or leave out --offline.")  # fmt: skip
+                         "Name a folder with the packages by --find-links, or leave out --offline.")  # fmt: skip
         if ended.status:
             raise failed(step, *explain(ended.tail, ended.status))
 
