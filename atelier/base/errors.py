@@ -170,6 +170,12 @@ class RegistryError(AtelierError):
     code = "registry"
 
 
+class InternalError(AtelierError):
+    """A fault of the program or of an extension that nobody foresaw; the log has its traceback."""
+
+    code = "internal"
+
+
 class Interrupted(Exception):
     """Not a failure: the user asked a run to end. `mode` is one of `stop`, `skip`, `cancel`."""
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from atelier.base.cancel import CancelToken
-from atelier.base.errors import AtelierError, DeviceLost, Interrupted
+from atelier.base.errors import AtelierError, DeviceLost, InternalError, Interrupted
 from atelier.base.events import EngineChanged, Event, JobFailed, JobFinished, JobStarted, ModelLoaded, Notice
 from atelier.base.log import fields, logger
 from atelier.jobs.executor import GENERATION, Engine, EngineConfig, EngineState
@@ -129,9 +129,6 @@ class Worker:
 
 
 def _internal(failure: BaseException) -> dict[str, Any]:
-    return {
-        "code": "internal",
-        "message": f"{type(failure).__name__}: {failure}",
-        "remedy": "This is a fault of the program or of an extension; the log has the details.",
-        "fields": {"exception": type(failure).__name__},
-    }
+    name = type(failure).__name__
+    remedy = "This is a fault of the program or of an extension; the log has the details."
+    return InternalError(f"{name}: {failure}", remedy=remedy, exception=name).to_json()

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from atelier.app import App
-from atelier.base.errors import AtelierError
+from atelier.base.errors import AtelierError, InternalError
 from atelier.base.log import fields, logger
 from atelier.base.version import PROGRAM_VERSION
 from atelier.web import files
@@ -108,7 +108,7 @@ class Unexpected:
             log.exception("request failed: %s", fields(method=scope["method"], path=scope["path"]))
             if begun():
                 raise
-            wrapped = AtelierError(f"{type(error).__name__}: {error}", remedy="The log of the server has the details.")
+            wrapped = InternalError(f"{type(error).__name__}: {error}", remedy="The log of the server has the details.")
             await failure(wrapped)(scope, receive, send)
 
 
