@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AtelierError as error:
         logger.error("%s", error)
         return 1
+    except KeyboardInterrupt:
+        # Ctrl-C is how a person ends the program; by now everything is closed and the queue is saved.
+        logger.info("stopped")
+        return 0
 
 
 def serve(arguments, argv: Sequence[str] | None) -> int:
