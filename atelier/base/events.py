@@ -49,7 +49,7 @@ class StageChanged(Event):
 
 @dataclass(frozen=True)
 class StepDone(Event):
-    """`step` of `steps` model evaluations in pass `pass_index` of `passes`; over all batches of the job."""
+    """`step` of `steps` model evaluations over the whole job; it is in its walk `pass_index` (from 0) of `passes`."""
 
     droppable = True
     step: int = 0

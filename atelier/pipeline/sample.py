@@ -118,6 +118,7 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
     hooks.before_sampling(sampling_pass=current)
     previewer = Previewer(current)
     first_call = run.calls_done
+    done_passes = batch.index * run.plan.passes + (current.name == "hires")
 
     def on_step(info: Any) -> None:
         previewer.offer(info.denoised)
@@ -126,8 +127,8 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
         run.calls_done = first_call + index + 1
         run.publish(
             StepDone(
-                job=run.job, step=index + 1, steps=current.plan.calls,
-                pass_index=run.calls_done, passes=max(run.calls_total, run.calls_done),
+                job=run.job, step=run.calls_done, steps=max(run.calls_total, run.calls_done),
+                pass_index=done_passes, passes=len(run.plan.batches) * run.plan.passes,
             )
         )  # fmt: skip
 
