@@ -101,6 +101,15 @@ def load_file(path: Path, name: str) -> ModuleType:
     return module
 
 
+def try_load(extension: Extension, path: Path, name: str) -> ModuleType | None:
+    """`load_file` for a file that may do anything: a failure is listed with the extension, and None returned."""
+    try:
+        return load_file(path, name)
+    except (Exception, SystemExit) as error:
+        extension.fail(f"{path.parent.name}/{path.name}", error)
+        return None
+
+
 def load_plugins(extensions: Sequence[Extension], plugins: Plugins) -> None:
     """Registers `plugin.py` of every enabled extension; one that fails is listed with its traceback, the rest loads."""
     for extension in extensions:

@@ -41,12 +41,14 @@ class Guard:
     """Calls extension code. A failure is logged, kept, reported and counted; too many switch the extension off.
 
     `limit` is asked at each failure how many a session allows. `report` is told of failures that belong to no run;
-    those inside a run become a comment of that run.
+    those inside a run become a comment of that run. `find_run` names the run that the calling thread is in, for
+    callers whose arguments do not lead to it.
     """
 
     def __init__(self, limit: Callable[[], int] = lambda: 3, report: Callable[[Failure], Any] | None = None) -> None:
         self.limit = limit
         self.report = report
+        self.find_run: Callable[[], Any] = lambda: None
         self._kept: deque[Failure] = deque(maxlen=KEPT)
         self._counts: Counter[str] = Counter()
         self._off: set[str] = set()
@@ -81,7 +83,7 @@ class Guard:
                 raise
             for restore in before:
                 restore()
-            self.failed(extension, moment, error, _run_of(*args, *kwargs.values()))
+            self.failed(extension, moment, error, _run_of(*args, *kwargs.values()) or self.find_run())
             return default
 
     def wrap(self, extension: str, moment: str, function: Callable[..., Any]) -> Callable[..., Any]:

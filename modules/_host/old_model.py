@@ -1,0 +1,131 @@
+"""`shared.sd_model`: the open model under the names that A1111's model object has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from atelier.families.clip import core_of, tokenize_with
+from atelier.families.family import EncodeOptions
+from atelier.prompts.chunks import Marks
+from atelier.prompts.counter import count_tokens
+from modules._host.checkpoints import info_of
+
+
+class TextModelView:
+    """`sd_model.cond_stage_model`: CLIP with its tokenizer."""
+
+    chunk_length = 75
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.tokenizer = model.tokenizer
+        self.wrapped = SimpleNamespace(tokenizer=model.tokenizer, transformer=model.text_encoder)
+        self.transformer = model.text_encoder
+        marks = _marks(model)
+        self.comma_token, self.id_start, self.id_end, self.id_pad = marks
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        tokenize = tokenize_with(self.tokenizer)
+        return [tokenize(text) for text in texts]
+
+    def get_target_prompt_token_count(self, token_count: int) -> int:
+        return max(1, -(-token_count // self.chunk_length)) * self.chunk_length
+
+    def to(self, *args: Any, **kwargs: Any) -> TextModelView:
+        self.transformer.to(*args, **kwargs)
+        return self
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:  # [B, T, C]
+        return encode(self._model, texts)
+
+
+class ModelView:
+    """Made anew from the open model; setting an attribute keeps it on the view for the time the model is open."""
+
+    is_sdxl = is_sd2 = is_sd3 = is_ssd = is_sdxl_inpaint = is_flux = False
+    cond_stage_key = "txt"
+    used_config = ""
+    lowvram = False
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.is_sd1 = model.family.name == "sd1"
+        self.sd_checkpoint_info = info_of(model.file)
+        self.sd_model_checkpoint = str(model.file.path)
+        self.sd_model_hash = model.file.short
+        self.filename = str(model.file.path)
+        self.parameterization = model.prediction.kind
+        self.alphas_cumprod = self.alphas_cumprod_original = model.prediction.alphas_cumprod
+        self.num_timesteps = len(model.prediction.alphas_cumprod)
+        self.latent_channels = model.latent.channels
+        self.scale_factor = model.latent.scale
+        self.first_stage_model = model.vae
+        self.cond_stage_model = TextModelView(model)
+        kind = "hybrid" if model.is_inpainting else "crossattn"
+        self.model = SimpleNamespace(diffusion_model=model.denoiser, conditioning_key=kind)
+        self.network_layer_mapping: dict[str, Any] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return self._model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._model.unet_dtype
+
+    @property
+    def cond_stage_model_empty_prompt(self) -> torch.Tensor:  # [1, 77, C]
+        return encode(self._model, [""])
+
+    def get_learned_conditioning(self, texts: Sequence[str]) -> torch.Tensor:  # [B, T, C]
+        return encode(self._model, texts)
+
+    def encode_first_stage(self, x: torch.Tensor) -> torch.Tensor:  # [B, 3, H, W] in -1..1 -> scaled [B, C, h, w]
+        return self._model.encode_images(x)
+
+    def get_first_stage_encoding(self, encoding: torch.Tensor) -> torch.Tensor:
+        """What `encode_first_stage` gives is scaled already."""
+        return encoding
+
+    def decode_first_stage(self, z: torch.Tensor) -> torch.Tensor:  # scaled [B, C, h, w] -> [B, 3, H, W]
+        return self._model.decode(z)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        for name, module in self._model.components().items():
+            found |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        return found
+
+    def named_modules(self) -> Any:
+        for name, module in self._model.components().items():
+            for inner, found in module.named_modules():
+                yield (f"{name}.{inner}" if inner else name), found
+
+    def to(self, *args: Any, **kwargs: Any) -> ModelView:
+        """The program decides where models are; a script's wish changes nothing."""
+        return self
+
+
+def encode(model: Any, texts: Sequence[str]) -> torch.Tensor:  # [B, T, C]
+    with torch.no_grad():
+        return torch.stack([e.vectors for e in model.encode_texts(list(texts), EncodeOptions())])
+
+
+def prompt_lengths(model: Any, text: str) -> tuple[int, int]:
+    """Tokens of a prompt, and the room that its chunks have."""
+    return count_tokens(text, tokenize_with(model.tokenizer), _marks(model))
+
+
+def _marks(model: Any) -> Marks:
+    tokenizer = model.tokenizer
+    comma = tokenize_with(tokenizer)(",")[0]
+    return Marks(comma, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.eos_token_id)
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Every module of the model, as extensions walk them to change convolutions."""
+    return [module for part in (model.denoiser, model.vae, core_of(model.text_encoder)) for module in part.modules()]

@@ -1,0 +1,19 @@
+"""`modules.masking`: masks of inpainting; the real code is in atelier/imaging/masks.py, the signatures in modules/_host/pixels.py."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from modules._host.door import lazy
+
+NAMES = MappingProxyType({
+    "get_crop_region": "modules._host.pixels:get_crop_region",
+    "get_crop_region_v2": "modules._host.pixels:get_crop_region_v2",
+    "expand_crop_region": "modules._host.pixels:expand_crop_region", "fill": "modules._host.pixels:fill",
+})  # fmt: skip
+
+__getattr__ = lazy(__name__, NAMES)
+
+
+def __dir__() -> list[str]:
+    return sorted(NAMES)
