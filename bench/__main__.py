@@ -1,0 +1,156 @@
+"""The benchmark's command line: `python -m bench [options]`, or `python launch.py bench -- [options]`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import diffusers
+import torch
+import transformers
+
+from atelier.base.paths import PROGRAM
+from bench import machine
+from bench.checkpoints import write_random_checkpoint
+from bench.loading import measure_loading
+from bench.overhead import measure_overhead
+from bench.pipeline import measure_pipeline
+from bench.report import Figure, table, write_report
+from bench.start import measure_start
+from bench.studio import Scene, Studio
+from bench.timing import Effort
+from bench.variants import measure_variants
+
+STARTER = PROGRAM / "models" / "Stable-diffusion" / "atelier-starter.safetensors"
+#: pictures of the starter's own size, and small ones of a full-size model, so that a run ends in minutes
+SMALL, FULL = Scene(side=128, steps=20), Scene(side=256, steps=4)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the measures share. `work` holds the large random checkpoints and data folders."""
+
+    work: Path
+    quick: bool
+    rounds: int | None
+
+    def effort(self, full: bool) -> Effort:
+        least = self.rounds or (5 if full else 10 if self.quick else 20)
+        return Effort(least, self.rounds or least * 2, tolerance=0.01 if full else 0.02)
+
+    def models(self) -> Iterator[tuple[str, Studio, Scene, bool]]:
+        """The models to measure with, each open while it is in use: name, studio, scene, whether of full size."""
+        yield from self._open("small", STARTER, SMALL, False)
+        if not self.quick:
+            yield from self._open("full", self.large(torch.float32), FULL, True)
+
+    def _open(self, name: str, path: Path, scene: Scene, full: bool) -> Iterator[tuple[str, Studio, Scene, bool]]:
+        studio = Studio(self.work / f"data-{name}", path)
+        try:
+            yield name, studio, scene, full
+        finally:
+            studio.close()
+
+    def large(self, dtype: torch.dtype) -> Path:
+        """A full-size random checkpoint, made once and kept in the work folder for the next time."""
+        path = self.work / "models" / f"random-{str(dtype).removeprefix('torch.')}.safetensors"
+        return path if path.exists() else write_random_checkpoint(path, dtype)
+
+
+def overhead(bench: Bench) -> Iterator[Figure]:
+    for name, studio, scene, full in bench.models():
+        yield from measure_overhead(studio, scene, bench.effort(full), f"overhead.{name}", full)
+
+
+def pipeline(bench: Bench) -> Iterator[Figure]:
+    for name, studio, scene, full in bench.models():
+        yield from measure_pipeline(studio, scene, bench.effort(full), f"diffusers.{name}")
+
+
+def variants(bench: Bench) -> Iterator[Figure]:
+    for name, studio, scene, full in bench.models():
+        yield from measure_variants(studio, scene, bench.effort(full), f"variants.{name}")
+
+
+def loading(bench: Bench) -> Iterator[Figure]:
+    rounds = bench.rounds or 3
+    if bench.quick:
+        yield from measure_loading(STARTER, "float32", rounds, "loading.small")
+        return
+    for stored, dtype in ((torch.float32, "float32"), (torch.float16, "float16"), (torch.float16, "float32")):
+        name = f"loading.{str(stored).removeprefix('torch.')}.as.{dtype}"
+        yield from measure_loading(bench.large(stored), dtype, rounds, name)
+
+
+def start(bench: Bench) -> Iterator[Figure]:
+    yield from measure_start(bench.work, bench.rounds or (2 if bench.quick else 5))
+
+
+MEASURES: MappingProxyType[str, Callable[[Bench], Iterator[Figure]]] = MappingProxyType({
+    "overhead": overhead, "diffusers": pipeline, "variants": variants, "loading": loading, "start": start,
+})  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measures Atelier's speed. Everything is a comparison within one run, rounds in turn, with the "
+                    "median and the inner half of the rounds.\n\n"
+                    "overhead   Atelier over a bare loop of the same modules\n"
+                    "diffusers  Atelier over diffusers' own pipeline\n"
+                    "variants   memory formats, precisions, attention kernels\n"
+                    "loading    time and peak memory of opening a checkpoint\n"
+                    "start      from the command line to the first page and picture",
+    )  # fmt: skip
+    made.add_argument("--quick", action="store_true", help="only the small model, in less than two minutes")
+    made.add_argument("--only", action="append", choices=tuple(MEASURES), metavar="NAME",
+                      help=f"measure this alone; may be given again: {', '.join(MEASURES)}")  # fmt: skip
+    made.add_argument("--json", "--output", type=Path, metavar="FILE", help="where results go (default: bench/results)")
+    made.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: as many as there are cores)")
+    made.add_argument("--rounds", type=int, metavar="N", help="rounds of each comparison (default: until they agree)")
+    made.add_argument("--work-dir", type=Path, metavar="DIR",
+                      help="keep the random full-size checkpoints (7 GB) here for the next time")  # fmt: skip
+    return made
+
+
+def run(bench: Bench, names: Sequence[str]) -> list[Figure]:
+    figures: list[Figure] = []
+    for name in names:
+        print(f"Measuring: {name} (load {machine.load()})", flush=True)
+        for found in MEASURES[name](bench):
+            figures.append(found)
+            print("  " + table([found]).splitlines()[2], flush=True)
+    return figures
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if args.rounds is not None and args.rounds < 1 or args.threads is not None and args.threads < 1:
+        parser().error("--rounds and --threads must be at least 1")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+    logging.getLogger("atelier").setLevel(logging.ERROR)
+    about = machine.describe()
+    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as temporary:
+        bench = Bench(args.work_dir or Path(temporary), args.quick, args.rounds)
+        figures = run(bench, args.only or tuple(MEASURES))
+    about["load_after"] = machine.load()
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = args.json or Path(__file__).parent / "results" / f"{stamp}{'-quick' if args.quick else ''}.json"
+    write_report(path, about, figures)
+    print(f"\n{table(figures)}\n\n{about['processor']}, {about['threads']} threads, load {about['load']} before and "
+          f"{about['load_after']} after; torch {about['torch']}, diffusers {about['diffusers']}\nWritten: {path}")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

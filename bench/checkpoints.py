@@ -1,0 +1,61 @@
+"""Random checkpoints of the real layout and size, written tensor by tensor, so that making one takes no memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from atelier.base.files import atomic_writer
+from atelier.families.family import Evidence
+from atelier.families.ldm import TEXT_PREFIX, UNET_PREFIX
+from atelier.families.sd1 import CONTEXT, FIRST, SD1, TOKENS
+
+VOCABULARY = 49408
+TYPES = MappingProxyType({torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"})
+
+
+def write_random_checkpoint(
+    path: Path, dtype: torch.dtype = torch.float32, config: Mapping[str, Any] | None = None, seed: int = 0
+) -> Path:
+    """A Stable Diffusion 1.x file with random weights, of full size (1.07 billion numbers) or as `config`, an LDM
+    configuration, says. The same seed gives the same numbers, rounded to `dtype`."""
+    shapes = dict(_tensors(config))
+    header, place = {}, 0
+    for name, shape in shapes.items():
+        size = math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": TYPES[dtype], "shape": list(shape), "data_offsets": [place, place + size]}
+        place += size
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    text += b" " * (-len(text) % 8)
+    generator = torch.Generator().manual_seed(seed)
+    with atomic_writer(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape in shapes.items():
+            file.write(_random(name, shape, generator).to(dtype).contiguous().view(torch.uint8).numpy().data)
+    return path
+
+
+def _tensors(config: Mapping[str, Any] | None) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names in the file and shapes, as the family itself builds them."""
+    evidence = Evidence({UNET_PREFIX + FIRST: (320, 4, 3, 3), TEXT_PREFIX + "text_model." + TOKENS: (VOCABULARY, 768),
+                         UNET_PREFIX + CONTEXT: (320, 768)}, config=config)  # fmt: skip
+    for component in SD1.blueprint(evidence).components.values():
+        with torch.device("meta"):
+            module = component.build()
+        shapes = {name: tuple(t.shape) for name, t in module.state_dict().items() if not name.endswith("position_ids")}
+        for ours, theirs in component.names(shapes).items():
+            yield component.prefixes[0] + theirs, shapes[ours]
+
+
+def _random(name: str, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Weights that keep the size of what flows through them, so that nothing overflows in any precision."""
+    if len(shape) == 1:
+        return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
+    inputs = 1 if "embedding" in name else math.prod(shape[1:])
+    return torch.randn(shape, generator=generator) / math.sqrt(inputs)

@@ -1,0 +1,79 @@
+"""Pipeline: the same picture by diffusers' own StableDiffusionPipeline over the same modules, and the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+
+from bench.bare import BareLoop, difference
+from bench.report import Figure, figure, over
+from bench.studio import Scene, Studio
+from bench.timing import Effort, Figures, StepClock, alternate
+
+#: "not slower" with room for what a quotient of equal things still scatters
+MOST_PERCENT = 2.0
+
+
+class Pipeline:
+    """diffusers' pipeline around the modules of a studio's model: nothing is in memory twice."""
+
+    def __init__(self, studio: Studio, scene: Scene) -> None:
+        model, self.scene, self.settle = studio.model, scene, studio.settle
+        # Same noise and same levels as Atelier's, so that the pictures can be held side by side.
+        loop = BareLoop(model, scene, studio.settle)
+        self.sigmas = loop.sigmas
+        scheduler = EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="linspace", steps_offset=1,
+            prediction_type="v_prediction" if model.prediction.kind == "v" else "epsilon",
+        )  # fmt: skip
+        self.pipe = StableDiffusionPipeline(
+            vae=model.vae, text_encoder=model.text_encoder, tokenizer=model.tokenizer, unet=model.denoiser,
+            scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        )  # fmt: skip
+        self.pipe.set_progress_bar_config(disable=True)
+        scheduler.set_timesteps(sigmas=self.sigmas)
+        self.latents = loop.start / float(scheduler.init_noise_sigma)
+
+    def paint(self) -> tuple[Figures, np.ndarray]:
+        clock = StepClock(self.settle)
+
+        def ended(_pipe: Any, _index: int, _time: Any, values: dict[str, Any]) -> dict[str, Any]:
+            clock.mark()
+            return values
+
+        with torch.no_grad():
+            images = self.pipe(
+                prompt=self.scene.prompt, negative_prompt=self.scene.negative, height=self.scene.side,
+                width=self.scene.side, sigmas=self.sigmas, guidance_scale=self.scene.cfg,
+                latents=self.latents.to(self.pipe.unet.dtype), callback_on_step_end=ended,
+            ).images  # fmt: skip
+        return clock.figures(), np.asarray(images[0])
+
+
+def measure_pipeline(studio: Studio, scene: Scene, effort: Effort, name: str) -> Iterator[Figure]:
+    """Texts are encoded in every run on both sides: Atelier's memory of them is emptied."""
+    pipeline = Pipeline(studio, scene)
+    seen: dict[str, np.ndarray] = {}
+
+    def diffusers() -> Figures:
+        figures, seen["diffusers"] = pipeline.paint()
+        return figures
+
+    def atelier() -> Figures:
+        figures, seen["atelier"] = studio.paint(scene, remember_texts=False)
+        return figures
+
+    rounds = alternate({"diffusers": diffusers, "atelier": atelier}, effort)
+    apart, mean = difference(seen["atelier"], seen["diffusers"])
+    size = f"{scene.side} x {scene.side}, {scene.steps} steps, {studio.engine.choice.precision}"
+    yield figure(f"{name}.step.diffusers", f"{name}: a step of diffusers' pipeline ({size})", "ms",
+                 rounds.spread("diffusers", "step"), scale=1000)  # fmt: skip
+    yield over(f"{name}.step", f"{name}: a step of Atelier over diffusers", rounds.ratio("atelier", "diffusers", "step"),
+               limit=MOST_PERCENT, note=f"pictures of both: largest difference {apart}/255, mean {mean:.3f}/255")  # fmt: skip
+    yield over(f"{name}.step.cpu", f"{name}: the same in processor time", rounds.ratio("atelier", "diffusers", "step_cpu"))
+    yield over(f"{name}.picture", f"{name}: a whole picture over diffusers", rounds.ratio("atelier", "diffusers", "total"),
+               limit=MOST_PERCENT)  # fmt: skip
