@@ -18,7 +18,6 @@ from atelier.jobs.job import Job, Ticket
 from atelier.jobs.local import LocalExecutor
 from atelier.jobs.progress import ProgressBook
 from atelier.params.capabilities import Capabilities
-from atelier.params.field import Declaration
 from atelier.params.groups import GROUPS
 from atelier.params.infotext import PasteRules
 from atelier.params.names import AUTOMATIC, SAME, find_model, get_model, get_vae, resolve_sampler, unknown
@@ -43,7 +42,7 @@ _MONTH = 30 * 86400.0
 
 @dataclass(frozen=True)
 class OptionsChange:
-    """`changed` keys have new values, `skipped` ones may not be changed this way; `ticket` is the job that loads a model."""
+    """`changed` keys have new values, `skipped` may not be changed this way; `ticket` is a job that loads a model."""
 
     changed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
@@ -91,9 +90,7 @@ class App:
 
     # -- jobs
 
-    def submit(
-        self, request: GenerationRequest, *, client: str = "", priority: int = 0, job_id: str = ""
-    ) -> Ticket:
+    def submit(self, request: GenerationRequest, *, client: str = "", priority: int = 0, job_id: str = "") -> Ticket:
         """Checks the request as far as the server can, and queues it. Raises `BadRequest`, `QueueFull`, `Conflict`."""
         request = self.checked(request)
         limit = self.settings.get("jobs_per_client")

@@ -1,7 +1,8 @@
 """An engine without a device, for tests of everything around it. Known by name: `tests.fake_engine:build`.
 
-What it does is decided by the first word of the prompt: `fail`, `bug`, `oom`, `lost`, `die` (ends the process), `hold`
-(waits for `arguments["gate"]` at the first step), anything else makes plain pictures. `arguments["step_seconds"]` slows it.
+What it does is decided by the first word of the prompt: `fail`, `bug`, `exit`, `oom`, `lost`, `die` (ends the process),
+`dieafter` (the same after one picture), `hold` (waits for `arguments["gate"]` at each step), anything else makes plain
+pictures. `arguments["step_seconds"]` slows it.
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ from atelier.params.capabilities import (
 SAMPLERS = tuple(
     SamplerInfo(name, aliases, options)
     for name, aliases, options in (
-        ("DPM++ 2M", ("k_dpmpp_2m",), {"scheduler": "karras"}), ("DPM++ 2M SDE", ("k_dpmpp_2m_sde",), {}),
-        ("Euler a", ("k_euler_a", "k_euler_ancestral"), {}), ("Euler", ("k_euler",), {}), ("DDIM", ("ddim",), {}),
+        ("DPM++ 2M", ("k_dpmpp_2m",), {"scheduler": "karras"}),
+        ("DPM++ 2M SDE", ("k_dpmpp_2m_sde",), {}),
+        ("Euler a", ("k_euler_a", "k_euler_ancestral"), {}),
+        ("Euler", ("k_euler",), {}),
+        ("DDIM", ("ddim",), {}),
     )
-)  # fmt: skip
+)
 SCHEDULERS = tuple(
     SchedulerInfo(name, label, aliases)
     for name, label, aliases in (
@@ -45,7 +49,9 @@ SCHEDULERS = tuple(
     )
 )  # fmt: skip
 MODELS = (
-    ModelInfo("tiny.safetensors [0123456789]", "tiny", "/models/tiny.safetensors", "0123456789", "0123456789" + "a" * 54),
+    ModelInfo(
+        "tiny.safetensors [0123456789]", "tiny", "/models/tiny.safetensors", "0123456789", "0123456789" + "a" * 54
+    ),
     ModelInfo("sub/other.safetensors", "sub_other", "/models/sub/other.safetensors"),
     ModelInfo("broken.safetensors", "broken", "/models/broken.safetensors"),
 )
@@ -158,9 +164,17 @@ class FakeEngine:
         infotext = f"{job.payload.get('prompt', {}).get('positive', '')}\nSteps: 20, Sampler: Euler, Seed: {index}"
         image = Image.new("RGB", (min(width, 64), min(height, 64)), (index * 20 % 255, 90, 120))
         ref = self.config.blobs.put_image(image, infotext)
-        publish(PictureReady(
-            job=job.id, index=index, sha256=ref.sha256, infotext=infotext, seed=index, width=ref.width, height=ref.height,
-        ))  # fmt: skip
+        publish(
+            PictureReady(
+                job=job.id,
+                index=index,
+                sha256=ref.sha256,
+                infotext=infotext,
+                seed=index,
+                width=ref.width,
+                height=ref.height,
+            )
+        )
         return {
             "index": index, "sha256": ref.sha256, "width": ref.width, "height": ref.height, "path": "", "seed": index,
             "infotext": infotext, "subseed": -1, "role": "picture", "prompt": "", "negative": "",

@@ -55,8 +55,16 @@ def test_a_request_becomes_a_result(make):
 
 def test_names_are_those_of_the_engine(make):
     app = make()
-    checked = app.checked(asked(**{"sampling.sampler": "k_euler_a karras", "hires.enabled": True,
-                                   "hires.upscaler": "latent", "overrides": {"sd_model_checkpoint": "tiny"}}))
+    checked = app.checked(
+        asked(
+            **{
+                "sampling.sampler": "k_euler_a karras",
+                "hires.enabled": True,
+                "hires.upscaler": "latent",
+                "overrides": {"sd_model_checkpoint": "tiny"},
+            }
+        )
+    )
     assert (checked.sampling.sampler, checked.sampling.scheduler) == ("Euler a", "Karras")
     assert checked.hires.upscaler == "Latent"
     assert checked.overrides["sd_model_checkpoint"] == "tiny.safetensors [0123456789]"
@@ -85,7 +93,9 @@ def test_unknown_names_are_refused_before_they_wait(make, values, field):
 
 def test_a_request_cannot_change_where_pictures_go(make):
     app = make()
-    assert dict(app.checked(asked(overrides={"outdir_samples": "/etc", "jpeg_quality": 90})).overrides) == {"jpeg_quality": 90}
+    assert dict(app.checked(asked(overrides={"outdir_samples": "/etc", "jpeg_quality": 90})).overrides) == {
+        "jpeg_quality": 90
+    }
 
 
 def test_one_client_cannot_fill_the_queue(make):
@@ -156,8 +166,12 @@ def test_settings_that_are_not_for_the_api_are_skipped_and_named(make):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"freeze_settings": True}, {"freeze_specific_settings": "a, jpeg_quality"}, {"freeze_settings_in_sections": "Saving images/grids"}],
-)  # fmt: skip
+    [
+        {"freeze_settings": True},
+        {"freeze_specific_settings": "a, jpeg_quality"},
+        {"freeze_settings_in_sections": "Saving images/grids"},
+    ],
+)
 def test_frozen_settings(make, arguments):
     app = make(**arguments)
     app.set_options({"jpeg_quality": 80})

@@ -257,9 +257,7 @@ class LocalExecutor:
             return None
         return Job(row.kind, row.payload, row.id, row.priority, row.client, row.created)
 
-    def _record(
-        self, id: str, state: str, result: dict[str, Any] | None, error: dict[str, Any] | None
-    ) -> None:
+    def _record(self, id: str, state: str, result: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
         try:
             self._records.set_state(id, state, result=result, error=error)
         except AtelierError as failure:

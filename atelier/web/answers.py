@@ -22,7 +22,7 @@ from atelier.base.errors import AtelierError, BadRequest
 
 
 class Json(JSONResponse):
-    """Written as ASCII, since texts of users may hold halves of surrogate pairs; NaN, which is no JSON, becomes null."""
+    """Written as ASCII, since texts of users may hold halves of surrogate pairs; NaN, which is not JSON, is null."""
 
     def render(self, content: Any) -> bytes:
         try:
@@ -75,7 +75,12 @@ def http_failure(error: HTTPException) -> Json:
     text = str(error.detail or "")
     code = {404: "not_found", 405: "not_allowed"}.get(error.status_code, "error")
     body = {"error": "HTTPException", "detail": error.detail, "body": "", "errors": text}
-    ours = {"code": code, "message": text, "remedy": "GET /docs lists the paths." if code == "not_found" else "", "fields": {}}
+    ours = {
+        "code": code,
+        "message": text,
+        "remedy": "GET /docs lists the paths." if code == "not_found" else "",
+        "fields": {},
+    }
     return Json({**body, **ours}, error.status_code, dict(error.headers or {}))
 
 
@@ -85,5 +90,10 @@ def validation_failure(error: RequestValidationError) -> Json:
     names = [".".join(str(part) for part in e["loc"][1:]) or str(e["loc"][0]) for e in found]
     message = "; ".join(f"{name}: {e['msg']}" for name, e in zip(names, found))
     body = {"error": "RequestValidationError", "detail": found, "body": "", "errors": message}
-    ours = {"code": "bad_request", "message": message, "remedy": "See /docs.", "fields": {"field": names[0] if names else ""}}
+    ours = {
+        "code": "bad_request",
+        "message": message,
+        "remedy": "See /docs.",
+        "fields": {"field": names[0] if names else ""},
+    }
     return Json({**body, **ours}, 422)

@@ -74,7 +74,9 @@ def accounts_from(arguments: Mapping[str, Any]) -> Accounts:
         try:
             text = Path(path).read_text("utf-8-sig")
         except OSError as error:
-            raise SetupFailed(f"The file of --gradio-auth-path cannot be read: {error}.", remedy="Check its name.") from error
+            raise SetupFailed(
+                f"The file of --gradio-auth-path cannot be read: {error}.", remedy="Check its name."
+            ) from error
         page |= _accounts(text.replace("\n", ","), "--gradio-auth-path")
     return Accounts(page, _accounts(str(arguments.get("api_auth") or ""), "--api-auth"))
 
@@ -84,14 +86,18 @@ def _accounts(text: str, option: str) -> dict[str, str]:
     for entry in filter(None, (part.strip() for part in text.strip().strip("\"'").split(","))):
         name, colon, password = entry.partition(":")
         if not colon or not name or not password:
-            raise SetupFailed(f"{option} has an entry without a password.", remedy="Write name:password,name2:password2.")
+            raise SetupFailed(
+                f"{option} has an entry without a password.", remedy="Write name:password,name2:password2."
+            )
         found[name] = password
     return found
 
 
 def is_exposed(arguments: Mapping[str, Any]) -> bool:
     """True when machines other than this one can reach the server."""
-    if any(arguments.get(word) for word in _OPEN_WORDS) or (arguments.get("listen") and not arguments.get("server_name")):
+    if any(arguments.get(word) for word in _OPEN_WORDS) or (
+        arguments.get("listen") and not arguments.get("server_name")
+    ):
         return True
     name = str(arguments.get("server_name") or "127.0.0.1")
     return not is_loopback(name)
@@ -116,7 +122,9 @@ def check_exposure(arguments: Mapping[str, Any]) -> None:
 
 
 def api_is_open(arguments: Mapping[str, Any]) -> bool:
-    return bool(arguments.get("api") or arguments.get("nowebui") or accounts_from(arguments)) or not is_exposed(arguments)
+    return bool(arguments.get("api") or arguments.get("nowebui") or accounts_from(arguments)) or not is_exposed(
+        arguments
+    )
 
 
 class Gate:
@@ -150,7 +158,8 @@ class Gate:
         state["user"] = ""
         if not self.accounts and not self._names_us(request.headers.get("host", "")):
             return NotAllowed(
-                "This server does not go by that name.", remedy="Open it by its number, or start it with --allowed-hosts."
+                "This server does not go by that name.",
+                remedy="Open it by its number, or start it with --allowed-hosts.",
             )
         if scope.get("method", "GET") not in _SAFE and not self._same_site(request):
             return NotAllowed(
@@ -160,7 +169,9 @@ class Gate:
         if self.accounts:
             user = self.accounts.user(request.headers.get("authorization", ""), path)
             if user is None:
-                return NotSignedIn("Incorrect username or password", remedy="Give the name and password of this server.")
+                return NotSignedIn(
+                    "Incorrect username or password", remedy="Give the name and password of this server."
+                )
             state["user"] = user
         if not self.api_open and path.startswith("/sdapi"):
             return NotFound("The HTTP API is off.", remedy="Start with --api.")

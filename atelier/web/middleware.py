@@ -36,9 +36,16 @@ class Clock:
                 message["headers"] = [*message.get("headers", ()), (b"x-process-time", seconds.encode())]
                 if self.log_api and path_of(scope).startswith("/sdapi"):
                     client = (scope.get("client") or ("",))[0]
-                    log.info("API call: %s", fields(
-                        method=scope["method"], path=scope["path"], status=message["status"], client=client, seconds=seconds,
-                    ))  # fmt: skip
+                    log.info(
+                        "API call: %s",
+                        fields(
+                            method=scope["method"],
+                            path=scope["path"],
+                            status=message["status"],
+                            client=client,
+                            seconds=seconds,
+                        ),
+                    )
             await send(message)
 
         await self.app(scope, receive, timed)

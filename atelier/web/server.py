@@ -120,7 +120,9 @@ def _describe(server: FastAPI, app: App) -> None:
             schema = get_openapi(
                 title=server.title, version=server.version, description=server.description, routes=server.routes
             )
-            schema.setdefault("components", {}).setdefault("schemas", {})["Options"] = settings.options_schema(app.settings)
+            schema.setdefault("components", {}).setdefault("schemas", {})["Options"] = settings.options_schema(
+                app.settings
+            )
             server.openapi_schema = schema
         return server.openapi_schema
 

@@ -77,8 +77,9 @@ def test_an_id_is_taken_once(bench):
 
 
 @pytest.mark.parametrize(
-    ("mode", "state", "pictures"), [("stop", "stopped", 1), ("cancel", "cancelled", 0), ("finish", "done", 1), ("skip", "done", 2)]
-)  # fmt: skip
+    ("mode", "state", "pictures"),
+    [("stop", "stopped", 1), ("cancel", "cancelled", 0), ("finish", "done", 1), ("skip", "done", 2)],
+)
 def test_each_way_to_end_a_running_job(bench, mode, state, pictures):
     b = bench()
     ticket = b.executor.submit(job("hold", count=3))

@@ -36,7 +36,11 @@ CAPABILITIES = Capabilities(
 )  # fmt: skip
 CASES = json.loads((Path(__file__).parents[1] / "contract/sampling_cases.json").read_text("utf-8"))
 # A1111 reads these as the first sampler without a word; here they mean what they say, or are refused.
-BETTER = {"Euler SGM Uniform": ("Euler", "SGM Uniform"), "euler a": ("Euler a", "Automatic"), "k_euler_a": ("Euler a", "Automatic")}
+BETTER = {
+    "Euler SGM Uniform": ("Euler", "SGM Uniform"),
+    "euler a": ("Euler a", "Automatic"),
+    "k_euler_a": ("Euler a", "Automatic"),
+}
 
 
 @pytest.mark.parametrize("case", CASES["sampler_name_resolution"], ids=lambda c: f"{c['sampler']}+{c['scheduler']}")

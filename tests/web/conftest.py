@@ -17,7 +17,9 @@ from tests.apps import make_app
 class Served:
     """An app with its server and a client on this machine."""
 
-    def __init__(self, folder: Path, ready: bool = True, page: Any = None, plugins: Any = None, **arguments: Any) -> None:
+    def __init__(
+        self, folder: Path, ready: bool = True, page: Any = None, plugins: Any = None, **arguments: Any
+    ) -> None:
         self.app: App = make_app(folder, plugins, **arguments)
         self.server = build_server(self.app, page=page)
         self.app.start()

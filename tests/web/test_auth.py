@@ -14,11 +14,18 @@ PATHS = ("/sdapi/v1/samplers", "/atelier/v1/health", "/internal/ping", "/openapi
 @pytest.mark.parametrize(
     ("arguments", "exposed"),
     [
-        ({}, False), ({"server_name": "localhost"}, False), ({"server_name": "127.0.0.2"}, False), ({"server_name": "::1"}, False),
-        ({"listen": True}, True), ({"server_name": "0.0.0.0"}, True), ({"server_name": "192.168.1.5"}, True),
-        ({"share": True}, True), ({"ngrok": "token"}, True), ({"listen": True, "server_name": "127.0.0.1"}, False),
+        ({}, False),
+        ({"server_name": "localhost"}, False),
+        ({"server_name": "127.0.0.2"}, False),
+        ({"server_name": "::1"}, False),
+        ({"listen": True}, True),
+        ({"server_name": "0.0.0.0"}, True),
+        ({"server_name": "192.168.1.5"}, True),
+        ({"share": True}, True),
+        ({"ngrok": "token"}, True),
+        ({"listen": True, "server_name": "127.0.0.1"}, False),
     ],
-)  # fmt: skip
+)
 def test_who_can_reach_the_server(arguments, exposed):
     assert is_exposed(arguments) is exposed
     assert api_is_open(arguments) is not exposed
@@ -70,7 +77,9 @@ def test_accounts_of_the_api_open_the_page_only_when_there_are_no_others(serve):
 
 def test_the_user_owns_the_job(serve):
     served = serve(gradio_auth="me:secret")
-    ticket = served.client.post("/atelier/v1/jobs", json={"kind": "txt2img", "request": {}}, auth=("me", "secret")).json()
+    ticket = served.client.post(
+        "/atelier/v1/jobs", json={"kind": "txt2img", "request": {}}, auth=("me", "secret")
+    ).json()
     assert served.app.records.get(ticket["id"]).client == "me"
 
 
@@ -80,7 +89,15 @@ def test_a_foreign_name_is_refused(serve):
     def status(host: str) -> int:
         return served.client.get("/sdapi/v1/samplers", headers={"Host": host}).status_code
 
-    for host in ("127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860", "192.168.1.5:7860", "my.house", "Other.House:80"):
+    for host in (
+        "127.0.0.1:7860",
+        "localhost:7860",
+        "localhost",
+        "[::1]:7860",
+        "192.168.1.5:7860",
+        "my.house",
+        "Other.House:80",
+    ):
         assert status(host) == 200, host
     for host in ("evil.example", "evil.example:7860", "127.0.0.1.evil.example"):
         assert status(host) == 403, host
@@ -124,7 +141,9 @@ def test_an_open_server_serves_the_api_only_with_api(serve):
     assert client.get("/sdapi/v1/samplers").status_code == 404
     assert "--api" in client.get("/sdapi/v1/samplers").json()["remedy"]
     assert client.get("/atelier/v1/health").status_code == 200
-    assert serve(listen=True, listen_without_password=True, api=True).client.get("/sdapi/v1/samplers").status_code == 200
+    assert (
+        serve(listen=True, listen_without_password=True, api=True).client.get("/sdapi/v1/samplers").status_code == 200
+    )
 
 
 def test_below_a_path_of_a_proxy(serve):

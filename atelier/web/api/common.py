@@ -19,8 +19,8 @@ from atelier.base.refs import ImageRef
 from atelier.imaging.decode import decode_base64
 from atelier.params.capabilities import Capabilities
 from atelier.store.jobs import JobRow
-from atelier.web.api.fetch import fetch_picture
 from atelier.web.answers import Failure
+from atelier.web.api.fetch import fetch_picture
 
 #: how long a list waits for an engine that is starting
 PATIENCE = 15.0
@@ -75,7 +75,9 @@ async def lists(app: App, patience: float = PATIENCE) -> Capabilities:
     while (found := app.capabilities()) is None:
         state = app.executor.engine_state
         if state.dead or time.monotonic() > end:
-            raise NotReady(state.message or "The engine is still starting.", remedy="Try again in a moment.", state=state.name)
+            raise NotReady(
+                state.message or "The engine is still starting.", remedy="Try again in a moment.", state=state.name
+            )
         await asyncio.sleep(0.05)
     return found
 

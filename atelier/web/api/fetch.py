@@ -1,4 +1,4 @@
-"""Pictures by URL in requests of the API: off by default, and never from addresses inside the network unless allowed."""
+"""Pictures by URL in requests: off by default, and never from addresses inside the network unless allowed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def fetch_picture(url: str, field: str, settings: Mapping[str, Any]) -> bytes:
     """
     if not settings["api_enable_requests"]:
         raise NotAllowed(
-            "Pictures by URL are switched off.", remedy="Send base64, or set api_enable_requests in Settings.", field=field
+            "Pictures by URL are switched off.",
+            remedy="Send base64, or set api_enable_requests in Settings.",
+            field=field,
         )
     try:
         parts = urlsplit(url)

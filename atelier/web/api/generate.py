@@ -32,18 +32,24 @@ FORMAT_KEYS = ("samples_format", "jpeg_quality", "webp_lossless", "enable_pnginf
 
 
 class GenerationAnswer(BaseModel):
-    images: list[str] = Field(description="The pictures as base64, in the format of the setting samples_format; a grid first.")
+    images: list[str] = Field(
+        description="The pictures as base64, in the format of the setting samples_format; a grid first."
+    )
     parameters: dict[str, Any] = Field(description="The request with every field, as given or at its default.")
     info: str = Field(description="JSON text: prompts, seeds, infotexts and more of each picture.")
 
 
-@router.post("/sdapi/v1/txt2img", response_model=GenerationAnswer, openapi_extra=json_schema_body(flat_schema("txt2img")))
+@router.post(
+    "/sdapi/v1/txt2img", response_model=GenerationAnswer, openapi_extra=json_schema_body(flat_schema("txt2img"))
+)
 async def txt2img(request: Request, app: OwnedApp) -> dict[str, Any]:
     """Makes pictures from text. Fields that are missing or null have A1111's defaults; unknown fields are ignored."""
     return await _generate(request, app, "txt2img")
 
 
-@router.post("/sdapi/v1/img2img", response_model=GenerationAnswer, openapi_extra=json_schema_body(flat_schema("img2img")))
+@router.post(
+    "/sdapi/v1/img2img", response_model=GenerationAnswer, openapi_extra=json_schema_body(flat_schema("img2img"))
+)
 async def img2img(request: Request, app: OwnedApp) -> dict[str, Any]:
     """Makes pictures from a picture; with `mask` only its white part is painted anew."""
     return await _generate(request, app, "img2img")
@@ -120,7 +126,11 @@ def _answer(app: App, request: GenerationRequest, data: Mapping[str, Any], row: 
     settings = app.settings.snapshot().overlaid(formats)
     pictures = row.result.get("pictures", ()) if request.output.send_images else ()
     images = [base64.b64encode(picture_bytes(app, p["sha256"], p["infotext"], settings)).decode() for p in pictures]
-    return {"images": images, "parameters": flat_echo(data, request.kind), "info": json.dumps(row.result.get("info", {}))}
+    return {
+        "images": images,
+        "parameters": flat_echo(data, request.kind),
+        "info": json.dumps(row.result.get("info", {})),
+    }
 
 
 def picture_bytes(app: App, sha256: str, infotext: str, settings: SettingsSnapshot) -> bytes:

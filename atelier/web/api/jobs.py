@@ -105,8 +105,12 @@ class JobList(BaseModel):
 
 
 class CancelBody(BaseModel):
-    mode: str = Field("stop", description="stop keeps what is done, cancel discards it, skip ends the current batch, "
-                                          "finish ends after the current batch.", json_schema_extra={"enum": [*CANCEL_MODES]})  # fmt: skip
+    mode: str = Field(
+        "stop",
+        description="stop keeps what is done, cancel discards it, skip ends the current batch, "
+        "finish ends after the current batch.",
+        json_schema_extra={"enum": [*CANCEL_MODES]},
+    )
 
 
 class MoveBody(BaseModel):
@@ -119,7 +123,9 @@ async def submit(request: Request, response: Response, app: OwnedApp) -> TicketA
     data = await json_body(request)
     kind, asked = data.get("kind"), data.get("request", {})
     if kind not in (*GENERATION, *OTHER_KINDS):
-        raise BadRequest("kind", f"{kind!r} is not a kind of job.", remedy=f"Use {', '.join((*GENERATION, *OTHER_KINDS))}.")
+        raise BadRequest(
+            "kind", f"{kind!r} is not a kind of job.", remedy=f"Use {', '.join((*GENERATION, *OTHER_KINDS))}."
+        )
     if not isinstance(asked, Mapping):
         raise BadRequest("request", "expected an object.", remedy="See /docs for its form.")
     client = _text(data, "client") or client_of(request)
@@ -202,9 +208,12 @@ def get_pictures(id: str, app: OwnedApp) -> list[PictureView]:
 
 
 @router.get(
-    "/jobs/{id}/events", response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "`id` is the number, `event` the kind, `data` JSON."}},
-)  # fmt: skip
+    "/jobs/{id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "`id` is the number, `event` the kind, `data` JSON."}
+    },
+)
 async def events(
     id: str,
     app: OwnedApp,

@@ -197,11 +197,14 @@ async def embeddings(app: OwnedApp) -> EmbeddingsAnswer:
     found = (await lists(app)).embeddings
     items = {
         e.name: EmbeddingItem(
-            step=e.step, sd_checkpoint=e.checkpoint or None, sd_checkpoint_name=e.checkpoint_name or None, shape=e.shape,
+            step=e.step,
+            sd_checkpoint=e.checkpoint or None,
+            sd_checkpoint_name=e.checkpoint_name or None,
+            shape=e.shape,
             vectors=e.vectors,
         )
         for e in found
-    }  # fmt: skip
+    }
     usable = {e.name for e in found if e.usable}
     return EmbeddingsAnswer(
         loaded={name: item for name, item in items.items() if name in usable},
@@ -218,7 +221,8 @@ async def loras(app: OwnedApp) -> list[LoraItem]:
 async def scripts(app: OwnedApp) -> ScriptsAnswer:
     found = (await lists(app)).scripts
     return ScriptsAnswer(
-        txt2img=[s.name.lower() for s in found if not s.is_img2img], img2img=[s.name.lower() for s in found if s.is_img2img]
+        txt2img=[s.name.lower() for s in found if not s.is_img2img],
+        img2img=[s.name.lower() for s in found if s.is_img2img],
     )
 
 

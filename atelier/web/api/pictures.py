@@ -51,8 +51,10 @@ def picture(sha256: str, app: OwnedApp) -> Response:
     """The bytes of a picture; they never change."""
     data = app.blobs.bytes(sha256)
     headers = {
-        "Cache-Control": "private, max-age=31536000, immutable", "ETag": f'"{sha256}"', "X-Content-Type-Options": "nosniff",
-    }  # fmt: skip
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "ETag": f'"{sha256}"',
+        "X-Content-Type-Options": "nosniff",
+    }
     return Response(data, media_type=media_of(data), headers=headers)
 
 
@@ -84,9 +86,15 @@ def health(app: OwnedApp) -> Health:
     state, known = app.executor.engine_state, app.capabilities()
     status = {"ready": "ok", "starting": "starting"}.get(state.name, "failed")
     return Health(
-        status=status, engine=state.name, message=state.message, model=known.model if known else "", version=VERSION,
-        model_error=known.model_error if known else "", running=app.executor.running, waiting=len(app.executor.queued()),
-    )  # fmt: skip
+        status=status,
+        engine=state.name,
+        message=state.message,
+        model=known.model if known else "",
+        version=VERSION,
+        model_error=known.model_error if known else "",
+        running=app.executor.running,
+        waiting=len(app.executor.queued()),
+    )
 
 
 @router.get("/sessions/{tab}", response_model=dict[str, Any])

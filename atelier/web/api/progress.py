@@ -69,9 +69,13 @@ def progress(app: OwnedApp, skip_current_image: bool = False) -> ProgressAnswer:
     done = min(1.0, 0.01 + current.fraction)
     shown = app.settings.get("live_previews_enable") and not skip_current_image
     return ProgressAnswer(
-        progress=done, eta_relative=current.seconds_left or 0.0, state=_state(app, current),
-        current_image=(current.preview or None) if shown else None, textinfo=current.stage or None, current_task=current.job,
-    )  # fmt: skip
+        progress=done,
+        eta_relative=current.seconds_left or 0.0,
+        state=_state(app, current),
+        current_image=(current.preview or None) if shown else None,
+        textinfo=current.stage or None,
+        current_task=current.job,
+    )
 
 
 def _state(app: App, current: Progress) -> ProgressState:
@@ -82,10 +86,16 @@ def _state(app: App, current: Progress) -> ProgressState:
     batch = min(batches - 1, max(0, current.step - 1) // each) if each else 0
     mode = app.executor.running_mode()
     return ProgressState(
-        skipped=mode == "skip", interrupted=mode in ("stop", "cancel"), stopping_generation=mode == "finish",
-        job=current.job, job_count=batches, job_no=batch, sampling_step=current.step - batch * each, sampling_steps=each,
+        skipped=mode == "skip",
+        interrupted=mode in ("stop", "cancel"),
+        stopping_generation=mode == "finish",
+        job=current.job,
+        job_count=batches,
+        job_no=batch,
+        sampling_step=current.step - batch * each,
+        sampling_steps=each,
         job_timestamp=datetime.fromtimestamp(current.started).strftime("%Y%m%d%H%M%S"),
-    )  # fmt: skip
+    )
 
 
 @router.post("/sdapi/v1/interrupt")
@@ -126,9 +136,15 @@ def task_progress(app: OwnedApp, question: TaskQuestion) -> TaskAnswer:
     if question.live_preview and found.preview and found.preview_id != question.id_live_preview:
         preview, number = f"data:{found.preview_media};base64,{found.preview}", found.preview_id
     return TaskAnswer(
-        active=True, queued=False, completed=False, progress=found.fraction, eta=found.seconds_left, live_preview=preview,
-        id_live_preview=number, textinfo=found.stage or None,
-    )  # fmt: skip
+        active=True,
+        queued=False,
+        completed=False,
+        progress=found.fraction,
+        eta=found.seconds_left,
+        live_preview=preview,
+        id_live_preview=number,
+        textinfo=found.stage or None,
+    )
 
 
 @router.get("/internal/pending-tasks", response_model=PendingTasks)

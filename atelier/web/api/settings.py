@@ -38,7 +38,9 @@ class SettingsGroup(BaseModel):
 class SettingsAnswer(BaseModel):
     values: dict[str, Any] = Field(description="The present values by name.")
     unknown: list[str] = Field(description="Names in the settings file that nothing declares; they are kept.")
-    rejected: dict[str, str] = Field(description="Values in the file that do not fit, with the reason; defaults are used.")
+    rejected: dict[str, str] = Field(
+        description="Values in the file that do not fit, with the reason; defaults are used."
+    )
     groups: list[SettingsGroup] = Field(description="What each setting means.")
 
 

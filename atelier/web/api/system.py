@@ -17,8 +17,8 @@ from atelier.base.errors import AtelierError, BadRequest, NotFound
 from atelier.imaging.decode import decode_base64
 from atelier.imaging.metadata import read_metadata
 from atelier.params.infotext import parse_infotext
-from atelier.web.api.common import FAILURES, OwnedApp, json_body, json_schema_body, until_ended
 from atelier.web.answers import Json
+from atelier.web.api.common import FAILURES, OwnedApp, json_body, json_schema_body, until_ended
 
 router = APIRouter(tags=["A1111: system"], responses=dict(FAILURES))
 #: only with --api-server-stop
@@ -72,7 +72,9 @@ async def unload_checkpoint(app: OwnedApp) -> dict[str, Any]:
 @router.post("/sdapi/v1/reload-checkpoint")
 async def reload_checkpoint(app: OwnedApp) -> dict[str, Any]:
     """Loads the chosen checkpoint."""
-    await _work(app, "load_model", {"checkpoint": app.settings.get("sd_model_checkpoint"), "vae": app.settings.get("sd_vae")})
+    await _work(
+        app, "load_model", {"checkpoint": app.settings.get("sd_model_checkpoint"), "vae": app.settings.get("sd_vae")}
+    )
     return {}
 
 

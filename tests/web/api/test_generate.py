@@ -47,7 +47,14 @@ def test_the_defaults_of_the_api(served):
 
 
 def test_null_counts_as_absent_and_unknown_fields_are_ignored(served):
-    body = {"prompt": None, "steps": None, "seed": None, "no_such_field": [1], "alwayson_scripts": {}, "script_args": []}
+    body = {
+        "prompt": None,
+        "steps": None,
+        "seed": None,
+        "no_such_field": [1],
+        "alwayson_scripts": {},
+        "script_args": [],
+    }
     assert served.client.post(TXT, json=body).status_code == 200
     assert payload(served)["sampling"]["steps"] == 50
 
@@ -81,30 +88,57 @@ def test_a_prompt_of_20000_characters(served):
 
 
 BAD = [
-    ({"width": 0}, "width"), ({"height": 0}, "height"), ({"width": 100_000}, "width"), ({"width": -64}, "width"),
-    ({"width": "wide"}, "width"), ({"width": [512]}, "width"), ({"width": {}}, "width"), ({"width": 512.5}, "width"),
-    ({"steps": 0}, "steps"), ({"steps": 1001}, "steps"), ({"steps": "many"}, "steps"),
-    ({"seed": 2**64}, "seed"), ({"seed": "abc"}, "seed"), ({"subseed_strength": 2}, "subseed_strength"),
-    ({"cfg_scale": "high"}, "cfg_scale"), ({"cfg_scale": 1e9}, "cfg_scale"), ({"cfg_scale": [7]}, "cfg_scale"),
-    ({"batch_size": 0}, "batch_size"), ({"batch_size": 10_000}, "batch_size"), ({"n_iter": 0}, "n_iter"),
-    ({"prompt": 5}, "prompt"), ({"prompt": ["a"]}, "prompt"), ({"prompt": "x" * 200_000}, "prompt"),
-    ({"negative_prompt": {}}, "negative_prompt"), ({"styles": "one"}, "styles"), ({"styles": [1]}, "styles"),
-    ({"sampler_name": "No such sampler"}, "sampler_name"), ({"sampler_index": "No such sampler"}, "sampler_name"),
-    ({"sampler_name": 5}, "sampler_name"), ({"scheduler": "No such schedule"}, "scheduler"),
-    ({"enable_hr": "perhaps"}, "enable_hr"), ({"enable_hr": True, "hr_upscaler": "No such"}, "hr_upscaler"),
-    ({"enable_hr": True, "hr_scale": 0}, "hr_scale"), ({"enable_hr": True, "denoising_strength": 2}, "denoising_strength"),
+    ({"width": 0}, "width"),
+    ({"height": 0}, "height"),
+    ({"width": 100_000}, "width"),
+    ({"width": -64}, "width"),
+    ({"width": "wide"}, "width"),
+    ({"width": [512]}, "width"),
+    ({"width": {}}, "width"),
+    ({"width": 512.5}, "width"),
+    ({"steps": 0}, "steps"),
+    ({"steps": 1001}, "steps"),
+    ({"steps": "many"}, "steps"),
+    ({"seed": 2**64}, "seed"),
+    ({"seed": "abc"}, "seed"),
+    ({"subseed_strength": 2}, "subseed_strength"),
+    ({"cfg_scale": "high"}, "cfg_scale"),
+    ({"cfg_scale": 1e9}, "cfg_scale"),
+    ({"cfg_scale": [7]}, "cfg_scale"),
+    ({"batch_size": 0}, "batch_size"),
+    ({"batch_size": 10_000}, "batch_size"),
+    ({"n_iter": 0}, "n_iter"),
+    ({"prompt": 5}, "prompt"),
+    ({"prompt": ["a"]}, "prompt"),
+    ({"prompt": "x" * 200_000}, "prompt"),
+    ({"negative_prompt": {}}, "negative_prompt"),
+    ({"styles": "one"}, "styles"),
+    ({"styles": [1]}, "styles"),
+    ({"sampler_name": "No such sampler"}, "sampler_name"),
+    ({"sampler_index": "No such sampler"}, "sampler_name"),
+    ({"sampler_name": 5}, "sampler_name"),
+    ({"scheduler": "No such schedule"}, "scheduler"),
+    ({"enable_hr": "perhaps"}, "enable_hr"),
+    ({"enable_hr": True, "hr_upscaler": "No such"}, "hr_upscaler"),
+    ({"enable_hr": True, "hr_scale": 0}, "hr_scale"),
+    ({"enable_hr": True, "denoising_strength": 2}, "denoising_strength"),
     ({"enable_hr": True, "hr_checkpoint_name": "No such"}, "hr_checkpoint_name"),
-    ({"override_settings": []}, "override_settings"), ({"override_settings": {"no_such": 1}}, "override_settings.no_such"),
+    ({"override_settings": []}, "override_settings"),
+    ({"override_settings": {"no_such": 1}}, "override_settings.no_such"),
     ({"override_settings": {"sd_model_checkpoint": "No such"}}, "override_settings.sd_model_checkpoint"),
-    ({"script_name": "No such script"}, "script_name"), ({"script_name": "ControlNet"}, "script_name"),
-    ({"script_name": "Loopback"}, "script_name"), ({"script_name": 5}, "script_name"),
+    ({"script_name": "No such script"}, "script_name"),
+    ({"script_name": "ControlNet"}, "script_name"),
+    ({"script_name": "Loopback"}, "script_name"),
+    ({"script_name": 5}, "script_name"),
     ({"alwayson_scripts": {"No such": {"args": []}}}, "alwayson_scripts.No such"),
     ({"alwayson_scripts": {"Prompt matrix": {"args": []}}}, "alwayson_scripts.Prompt matrix"),
     ({"alwayson_scripts": {"ControlNet": [1]}}, "alwayson_scripts.ControlNet"),
     ({"alwayson_scripts": {"ControlNet": {"args": 1}}}, "alwayson_scripts.ControlNet"),
-    ({"alwayson_scripts": [1]}, "alwayson_scripts"), ({"force_task_id": "x" * 500}, "force_task_id"),
-    ({"infotext": 5}, "infotext"), ({"save_images": "maybe"}, "save_images"),
-]  # fmt: skip
+    ({"alwayson_scripts": [1]}, "alwayson_scripts"),
+    ({"force_task_id": "x" * 500}, "force_task_id"),
+    ({"infotext": 5}, "infotext"),
+    ({"save_images": "maybe"}, "save_images"),
+]
 
 
 @pytest.mark.parametrize(("body", "field"), BAD, ids=lambda v: str(v)[:60])
@@ -121,12 +155,19 @@ def test_bad_values_are_refused_by_name(served, body, field):
 @pytest.mark.parametrize(
     ("raw", "field"),
     [
-        (b'{"cfg_scale": NaN}', "cfg_scale"), (b'{"width": Infinity}', "width"), (b'{"steps": 1e400}', "steps"),
-        (b"{", "body"), (b"[]", "body"), (b'"text"', "body"), (b"\xff\xfe", "body"), (b'{"width": ' + b"9" * 5000 + b"}", "body"),
-        (b"[" * 100_000, "body"), (b'{"subseed_strength": -Infinity}', "subseed_strength"),
+        (b'{"cfg_scale": NaN}', "cfg_scale"),
+        (b'{"width": Infinity}', "width"),
+        (b'{"steps": 1e400}', "steps"),
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b'"text"', "body"),
+        (b"\xff\xfe", "body"),
+        (b'{"width": ' + b"9" * 5000 + b"}", "body"),
+        (b"[" * 100_000, "body"),
+        (b'{"subseed_strength": -Infinity}', "subseed_strength"),
     ],
     ids=lambda v: str(v)[:30],
-)  # fmt: skip
+)
 def test_bodies_that_are_hardly_json(served, raw, field):
     answer = served.client.post(TXT, content=raw)
     assert answer.status_code == 422 and answer.json()["fields"]["field"] == field
@@ -144,7 +185,9 @@ def test_img2img_takes_bare_base64_and_data_uris(served):
     answer = served.client.post(IMG, json=body)
     assert answer.status_code == 200, answer.text
     asked = payload(served)
-    assert asked["source"]["images"][0]["width"] == 32 and asked["mask"]["blur_y"] == 8 and asked["mask"]["invert"] is True
+    assert (
+        asked["source"]["images"][0]["width"] == 32 and asked["mask"]["blur_y"] == 8 and asked["mask"]["invert"] is True
+    )
     assert asked["mask"]["fill"] == 0 and asked["mask"]["only_masked"] is True
     assert answer.json()["parameters"]["init_images"] is None and answer.json()["parameters"]["mask"] is None
     kept = served.app.blobs.image(asked["source"]["images"][0]["sha256"])
@@ -162,17 +205,23 @@ def test_several_pictures_become_the_batch(served):
 @pytest.mark.parametrize(
     ("body", "status", "field"),
     [
-        ({}, 404, None), ({"init_images": []}, 404, None), ({"init_images": [""]}, 422, "init_images.0"),
-        ({"init_images": ["no base64 !"]}, 422, "init_images.0"), ({"init_images": [5]}, 422, "init_images.0"),
-        ({"init_images": "text"}, 422, "init_images"), ({"init_images": [base64.b64encode(b"no picture").decode()]}, 422, "init_images.0"),
-        ({"init_images": [png()[:60]]}, 422, "init_images.0"), ({"init_images": [png()], "mask": "!"}, 422, "mask"),
-        ({"init_images": [png()] * 3}, 422, "init_images"), ({"init_images": [png()], "resize_mode": 9}, 422, "resize_mode"),
+        ({}, 404, None),
+        ({"init_images": []}, 404, None),
+        ({"init_images": [""]}, 422, "init_images.0"),
+        ({"init_images": ["no base64 !"]}, 422, "init_images.0"),
+        ({"init_images": [5]}, 422, "init_images.0"),
+        ({"init_images": "text"}, 422, "init_images"),
+        ({"init_images": [base64.b64encode(b"no picture").decode()]}, 422, "init_images.0"),
+        ({"init_images": [png()[:60]]}, 422, "init_images.0"),
+        ({"init_images": [png()], "mask": "!"}, 422, "mask"),
+        ({"init_images": [png()] * 3}, 422, "init_images"),
+        ({"init_images": [png()], "resize_mode": 9}, 422, "resize_mode"),
         ({"init_images": [png()], "denoising_strength": 1.5}, 422, "denoising_strength"),
         ({"init_images": [png()], "inpainting_fill": "x"}, 422, "inpainting_fill"),
         ({"init_images": ["https://example.org/a.png"]}, 403, "init_images.0"),
     ],
     ids=lambda v: str(v)[:50],
-)  # fmt: skip
+)
 def test_bad_pictures(served, body, status, field):
     answer = served.client.post(IMG, json=body)
     assert answer.status_code == status, answer.text
@@ -182,7 +231,13 @@ def test_bad_pictures(served, body, status, field):
 def test_addresses_inside_the_network_are_never_fetched(serve):
     served = serve()
     served.app.settings.update({"api_enable_requests": True})
-    for url in ("http://127.0.0.1:1/a.png", "http://localhost/a", "http://10.0.0.1/a", "http://[::1]/a", "http://169.254.169.254/"):
+    for url in (
+        "http://127.0.0.1:1/a.png",
+        "http://localhost/a",
+        "http://10.0.0.1/a",
+        "http://[::1]/a",
+        "http://169.254.169.254/",
+    ):
         answer = served.client.post(IMG, json={"init_images": [url]})
         assert answer.status_code == 403, url
     for url in ("http://nobody.invalid/a.png", "http://x:99999/a", "https:///nothing"):
@@ -190,7 +245,12 @@ def test_addresses_inside_the_network_are_never_fetched(serve):
 
 
 def test_scripts_travel_with_the_request(served):
-    body = {"steps": 1, "script_name": "prompt MATRIX", "script_args": [True], "alwayson_scripts": {"controlnet": {"args": [{}]}}}
+    body = {
+        "steps": 1,
+        "script_name": "prompt MATRIX",
+        "script_args": [True],
+        "alwayson_scripts": {"controlnet": {"args": [{}]}},
+    }
     assert served.client.post(TXT, json=body).status_code == 200
     assert payload(served)["extras"]["a1111"] == {
         "script_name": "prompt MATRIX", "script_args": [True], "alwayson_scripts": {"controlnet": {"args": [{}]}},
@@ -198,7 +258,9 @@ def test_scripts_travel_with_the_request(served):
 
 
 def test_infotext_fills_what_is_not_given(served):
-    text = "a dog\nNegative prompt: a bone\nSteps: 7, Sampler: DPM++ 2M SDE Karras, CFG scale: 4, Seed: 99, Size: 128x256"
+    text = (
+        "a dog\nNegative prompt: a bone\nSteps: 7, Sampler: DPM++ 2M SDE Karras, CFG scale: 4, Seed: 99, Size: 128x256"
+    )
     assert served.client.post(TXT, json={"infotext": text, "cfg_scale": 9}).status_code == 200
     asked = payload(served)
     assert asked["prompt"]["positive"] == "a dog" and asked["sampling"]["steps"] == 7 and asked["seed"]["seed"] == 99
@@ -207,7 +269,15 @@ def test_infotext_fills_what_is_not_given(served):
 
 
 def test_settings_of_one_request(served):
-    body = {"steps": 1, "override_settings": {"sd_model_checkpoint": "other", "samples_format": "jpg", "outdir_samples": "/x", "sd_vae": None}}
+    body = {
+        "steps": 1,
+        "override_settings": {
+            "sd_model_checkpoint": "other",
+            "samples_format": "jpg",
+            "outdir_samples": "/x",
+            "sd_vae": None,
+        },
+    }
     answer = served.client.post(TXT, json=body)
     assert answer.status_code == 200
     assert payload(served)["overrides"] == {"sd_model_checkpoint": "sub/other.safetensors", "samples_format": "jpg"}
@@ -221,7 +291,8 @@ def test_pictures_are_left_out_when_nobody_wants_them(served):
 
 
 @pytest.mark.parametrize(
-    ("prompt", "status", "code"), [("fail", 422, "bad_request"), ("oom", 507, "out_of_memory"), ("bug", 500, "internal")]
+    ("prompt", "status", "code"),
+    [("fail", 422, "bad_request"), ("oom", 507, "out_of_memory"), ("bug", 500, "internal")],
 )
 def test_a_failure_of_the_engine(served, prompt, status, code):
     answer = served.client.post(TXT, json={"prompt": prompt})

@@ -119,7 +119,9 @@ def test_two_clients_wait_in_turn(serve):
     assert [j["id"] for j in listed["jobs"]] == ["alice-2", "bob-1", "alice-0", "first"]
     assert [j["position"] for j in listed["jobs"]] == [2, 1, 0, None]
     assert listed["jobs"][3]["progress"]["steps"] == 0 and listed["jobs"][3]["progress"]["stage"] == "sampling"
-    assert [j["id"] for j in served.client.get(f"{JOBS}?client=alice&state=queued&limit=1").json()["jobs"]] == ["alice-2"]
+    assert [j["id"] for j in served.client.get(f"{JOBS}?client=alice&state=queued&limit=1").json()["jobs"]] == [
+        "alice-2"
+    ]
     assert served.client.post(f"{JOBS}/alice-2/move", json={"position": 0}).json() == {"id": "alice-2", "position": 0}
     assert submit(served, id="urgent", priority=5).json()["position"] == 0
     served.app.arguments["gate"].set()
@@ -127,7 +129,9 @@ def test_two_clients_wait_in_turn(serve):
     assert [j.id for j in served.app.arguments["seen"]] == ["first", "urgent", "alice-2", "alice-0", "bob-1"]
 
 
-@pytest.mark.parametrize(("mode", "state"), [("stop", "stopped"), ("cancel", "cancelled"), ("finish", "done"), ("skip", "done")])
+@pytest.mark.parametrize(
+    ("mode", "state"), [("stop", "stopped"), ("cancel", "cancelled"), ("finish", "done"), ("skip", "done")]
+)
 def test_ways_to_end_a_running_job(serve, mode, state):
     served = serve()
     id = submit(served, "hold", count=2).json()["id"]
@@ -172,8 +176,11 @@ def test_pictures_are_uploaded_once_and_named_by_hash(served):
 
 
 BAD = [
-    ({}, "kind"), ({"kind": "dance", "request": {}}, "kind"), ({"kind": 5, "request": {}}, "kind"),
-    ({"kind": "memory", "request": {}}, "kind"), ({"kind": "txt2img", "request": []}, "request"),
+    ({}, "kind"),
+    ({"kind": "dance", "request": {}}, "kind"),
+    ({"kind": 5, "request": {}}, "kind"),
+    ({"kind": "memory", "request": {}}, "kind"),
+    ({"kind": "txt2img", "request": []}, "request"),
     ({"kind": "txt2img", "request": {"size": {"width": 0}}}, "size.width"),
     ({"kind": "txt2img", "request": {"size": {"wdth": 512}}}, "size.wdth"),
     ({"kind": "txt2img", "request": {"sizes": {}}}, "sizes"),
@@ -181,12 +188,14 @@ BAD = [
     ({"kind": "txt2img", "request": {"sampling": {"sampler": "No such"}}}, "sampling.sampler"),
     ({"kind": "txt2img", "request": {"source": {"images": ["!"]}}}, "source.images.0"),
     ({"kind": "txt2img", "request": {"source": {"images": [{"sha256": "x"}]}}}, "source.images.0.sha256"),
-    ({"kind": "img2img", "request": {}}, "source.images"), ({"kind": "txt2img", "request": {}, "priority": "high"}, "priority"),
-    ({"kind": "txt2img", "request": {}, "priority": 5000}, "priority"), ({"kind": "txt2img", "request": {}, "id": 5}, "id"),
+    ({"kind": "img2img", "request": {}}, "source.images"),
+    ({"kind": "txt2img", "request": {}, "priority": "high"}, "priority"),
+    ({"kind": "txt2img", "request": {}, "priority": 5000}, "priority"),
+    ({"kind": "txt2img", "request": {}, "id": 5}, "id"),
     ({"kind": "txt2img", "request": {}, "client": "x" * 300}, "client"),
     ({"kind": "load_model", "request": {"checkpoint": "No such"}}, "request.checkpoint"),
     ({"kind": "txt2img", "request": {"overrides": {"no_such": 1}}}, "settings.no_such"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("body", "field"), BAD, ids=lambda v: str(v)[:60])
@@ -224,7 +233,10 @@ def test_bad_questions_about_jobs(served):
     id = submit(served).json()["id"]
     assert served.client.post(f"{JOBS}/{id}/cancel", json={"mode": "explode"}).json()["fields"]["field"] == "mode"
     assert served.client.post(f"{JOBS}/{id}/move", json={}).json()["fields"]["field"] == "position"
-    assert served.client.post(f"{JOBS}/{id}/move", content=b"{", headers={"Content-Type": "application/json"}).status_code == 422
+    assert (
+        served.client.post(f"{JOBS}/{id}/move", content=b"{", headers={"Content-Type": "application/json"}).status_code
+        == 422
+    )
 
 
 def test_a_failed_job_keeps_its_reason(served):

@@ -87,7 +87,9 @@ def test_extensions_that_were_cloned(serve, tmp_path):
     served = serve()
     folder = tmp_path / "cloned"
     (folder / ".git/refs/heads").mkdir(parents=True)
-    (folder / ".git/config").write_text('[core]\n\tbare = false\n[remote "origin"]\n\turl = https://example.org/x.git\n')
+    (folder / ".git/config").write_text(
+        '[core]\n\tbare = false\n[remote "origin"]\n\turl = https://example.org/x.git\n'
+    )
     (folder / ".git/HEAD").write_text("ref: refs/heads/main\n")
     (folder / ".git/refs/heads/main").write_text("0123456789abcdef\n")
     plain = tmp_path / "plain"

@@ -22,7 +22,10 @@ def test_unknown_pictures(served, name):
 def test_a_page_finds_its_controls_again(served):
     client = served.client
     assert client.get("/atelier/v1/sessions/txt2img").json() == {}
-    assert client.put("/atelier/v1/sessions/txt2img", json={"size.width": 640, "prompt.positive": "a cat"}).status_code == 200
+    assert (
+        client.put("/atelier/v1/sessions/txt2img", json={"size.width": 640, "prompt.positive": "a cat"}).status_code
+        == 200
+    )
     kept = client.put("/atelier/v1/sessions/txt2img", json={"size.width": 768}).json()
     assert kept == client.get("/atelier/v1/sessions/txt2img").json() == {"size.width": 768, "prompt.positive": "a cat"}
     assert client.get("/atelier/v1/sessions/txt2img?client=another").json() == {}

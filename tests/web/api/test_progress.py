@@ -15,7 +15,11 @@ def until(condition) -> None:
 
 
 def submit(served, prompt: str, id: str, count: int = 2) -> None:
-    body = {"kind": "txt2img", "id": id, "request": {"prompt": {"positive": prompt}, "batch": {"count": count}, "sampling": {"steps": 4}}}
+    body = {
+        "kind": "txt2img",
+        "id": id,
+        "request": {"prompt": {"positive": prompt}, "batch": {"count": count}, "sampling": {"steps": 4}},
+    }
     assert served.client.post("/atelier/v1/jobs", json=body).status_code == 202
 
 
@@ -53,7 +57,9 @@ def test_while_a_job_runs(held):
     assert client.get("/internal/pending-tasks").json() == {"size": 1, "tasks": ["second"]}
     waiting = client.post("/internal/progress", json={"id_task": "second"}).json()
     assert waiting["queued"] and waiting["textinfo"] == "In queue: 1/1"
-    running = client.post("/internal/progress", json={"id_task": "first", "id_live_preview": -1, "live_preview": True}).json()
+    running = client.post(
+        "/internal/progress", json={"id_task": "first", "id_live_preview": -1, "live_preview": True}
+    ).json()
     assert running["active"] and not running["completed"]
     held.app.arguments["gate"].set()
     held.app.result("second", 20)

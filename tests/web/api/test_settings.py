@@ -75,6 +75,10 @@ def test_settings_are_described(served):
 
 
 def test_flags_without_secrets(serve):
-    flags = serve(api_auth="robot:secret", styles_file=["a"]).client.get("/sdapi/v1/cmd-flags", auth=("robot", "secret")).json()
+    flags = (
+        serve(api_auth="robot:secret", styles_file=["a"])
+        .client.get("/sdapi/v1/cmd-flags", auth=("robot", "secret"))
+        .json()
+    )
     assert flags["port"] == 7860 and flags["styles_file"] == ["a"] and flags["api_auth"] is None
     assert "secret" not in json.dumps(flags)

@@ -42,7 +42,11 @@ def test_parameters_inside_pictures(served, format):
     data = encode(Image.new("RGB", (16, 16)), format, TEXT)
     body = served.client.post("/sdapi/v1/png-info", json={"image": "data:image/x;base64," + b64(data)}).json()
     assert body["info"] == TEXT
-    assert body["parameters"]["Prompt"] == "a cat" and body["parameters"]["Size-1"] == "64" and body["parameters"]["Foo"] == "bar"
+    assert (
+        body["parameters"]["Prompt"] == "a cat"
+        and body["parameters"]["Size-1"] == "64"
+        and body["parameters"]["Foo"] == "bar"
+    )
 
 
 def test_a_picture_without_parameters(served):
