@@ -1,0 +1,108 @@
+"""The page: quick settings, the tabs in order, and the events that tie them to the App."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+
+import gradio as gr
+
+from atelier.app import App
+from atelier.web.filling import QuickSettings, fill_outputs, names_of, opener, refresher
+from atelier.web.forms import Form
+from atelier.web.hooks import Tab
+from atelier.web.panel import Panel, hidden_text, tool
+from atelier.web.pasting import paste_outputs, paster, style_applier
+from atelier.web.submit import keeper, submitter
+from atelier.web.tabs import img2img, txt2img
+
+#: no page of Gradio's own, no counting of users, and any number of events at the same time
+_QUIET = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+
+
+def build_page(app: App) -> gr.Blocks:
+    """Complete but not yet mounted; see `mount.py`. Extensions are asked for their tabs and controls."""
+    app.plugins.relay.page_starting(app=app)
+    panels: list[Panel] = []
+    with gr.Blocks(title="Atelier", analytics_enabled=False, fill_width=True) as demo:
+        with gr.Row(elem_id="topbar", elem_classes=["topbar"]):
+            gr.HTML('<span class="wordmark">Atelier</span>', elem_id="wordmark", js_on_load=None)
+            quick = QuickSettings(app)
+            with gr.Row(elem_id="quicksettings", elem_classes=["quicksettings"]):
+                quick.place()
+                tool("🔄", "refresh_sd_model_checkpoint", "Look through the model folders again", "atelier.status.rescan()")
+            gr.HTML("<atelier-status></atelier-status>", elem_id="engine_status", js_on_load=None)
+        with gr.Tabs(elem_id="tabs"):
+            for tab in _tabs(app, panels):
+                with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
+                    tab.build()
+        gr.HTML(_footer(), elem_id="footer", js_on_load=None)
+        gr.HTML(_titles(demo), elem_id="button_titles", visible="hidden", js_on_load=None)
+        _tie(app, demo, quick, panels)
+    return demo
+
+
+def _tabs(app: App, panels: list[Panel]) -> list[Tab]:
+    """In order; tabs of extensions come before Settings. Hidden ones are built too: scripts look into them."""
+
+    def generation(module: object, name: str) -> Tab:
+        def build() -> None:
+            panels.append(module.build(app, Form(name, lambda source: names_of(app, source))))
+
+        return Tab(name, name, build)
+
+    found = [generation(txt2img, "txt2img"), generation(img2img, "img2img")]
+    found += app.plugins.provided("provide_tabs", app=app)
+    order = {name: index for index, name in enumerate(app.settings.get("ui_tab_order"))}
+    return sorted(found, key=lambda tab: order.get(tab.label, order.get(tab.id, len(order))))
+
+
+def _footer() -> str:
+    return '<div class="footer"><a href="docs" target="_blank">API</a></div>'
+
+
+def _titles(demo: gr.Blocks) -> str:
+    """What small buttons mean, by id: Gradio's buttons have no titles of their own."""
+    titles = {b.elem_id: b.atelier_title for b in demo.blocks.values() if getattr(b, "atelier_title", "")}
+    return f'<div id="atelier-titles">{html.escape(json.dumps(titles))}</div>'
+
+
+def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel]) -> None:
+    wire = hidden_text("page_wire")
+    loading = hidden_text("loading_job")
+    for panel in panels:
+        _tie_panel(app, panel)
+    for key, component in quick.controls.items():
+        component.input(quick.changer(key), component, loading, **_QUIET).then(
+            None, loading, None, js="(job) => atelier.status.loading(job)", **_QUIET
+        )
+    outputs = fill_outputs(quick, panels)
+    demo.load(opener(app, quick, panels), wire, outputs, js="() => atelier.wire()", **_QUIET).then(
+        None, None, None, js="() => atelier.opened()", **_QUIET
+    )
+    refresh = gr.Button("refresh", elem_id="refresh_lists", visible="hidden")
+    refresh.click(refresher(app, quick, panels), wire, outputs, js="() => atelier.wire()", **_QUIET).then(
+        None, None, None, js="() => atelier.opened()", **_QUIET
+    )
+
+
+def _tie_panel(app: App, panel: Panel) -> None:
+    tab, controls = panel.tab, [*panel.form.inputs]
+    scripts = [] if panel.area is None else list(panel.area.inputs)
+    panel.generate.click(
+        submitter(app, panel), [panel.wire, *controls, panel.overrides, *scripts], panel.ticket,
+        js=f"(...values) => atelier.panels.{tab}.submit(values)", **_QUIET,
+    ).then(None, panel.ticket, None, js=f"(ticket) => atelier.panels.{tab}.submitted(ticket)", **_QUIET)  # fmt: skip
+    keep = gr.Button("keep", elem_id=f"{tab}_keep", visible="hidden")
+    keep.click(
+        keeper(app, panel), [panel.wire, *controls], None, js="(...values) => atelier.wire({}, values)", **_QUIET
+    )
+    apply = gr.Button("paste", elem_id=f"{tab}_paste_apply", visible="hidden")
+    for button in (panel.paste, apply):
+        button.click(
+            paster(app, panel), [panel.wire, *controls], paste_outputs(panel),
+            js=f"(...values) => atelier.panels.{tab}.pasting(values)", **_QUIET,
+        ).then(None, None, None, js=f"() => atelier.panels.{tab}.pasted()", **_QUIET)  # fmt: skip
+    prompts = [panel.form.controls[path].component for path in ("prompt.positive", "prompt.negative", "prompt.styles")]
+    panel.style_apply.click(style_applier(app), prompts, prompts, **_QUIET)

@@ -1,0 +1,119 @@
+"""What Generate does: the controls of a tab become a request, which is queued; the page then follows it by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from atelier.app import App
+from atelier.base.errors import AtelierError, BadRequest
+from atelier.base.log import fields, logger
+from atelier.params.request import GenerationRequest
+from atelier.params.schema import image_from, plain
+from atelier.web.panel import Panel
+
+log = logger(__name__)
+
+_CLIENT_LIMIT = 200
+
+
+def submitter(app: App, panel: Panel) -> Callable[..., str]:
+    """The function behind Generate: (wire, values of the form, overrides, values of scripts...) -> ticket as JSON."""
+
+    def submit(wire: str, *shown: Any) -> str:
+        try:
+            told = read_wire(wire)
+            request = request_of(app, panel, told, shown)
+            client = client_name(told)
+            ticket = app.submit(request, client=client, job_id=str(told.get("id") or ""))
+        except AtelierError as error:
+            return json.dumps({"error": error.to_json()}, default=str)
+        keep_controls(app, panel, client, shown)
+        return json.dumps({"id": ticket.id, "position": ticket.position})
+
+    return submit
+
+
+def keeper(app: App, panel: Panel) -> Callable[..., None]:
+    """The function that keeps what the controls hold, a moment after they were changed."""
+
+    def keep(wire: str, *shown: Any) -> None:
+        keep_controls(app, panel, client_name(read_wire(wire)), shown)
+
+    return keep
+
+
+def read_wire(wire: str) -> Mapping[str, Any]:
+    """What scripts of the page tell beside the controls: id, client, pictures by hash, scale."""
+    try:
+        told = json.loads(wire or "{}")
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise BadRequest("page", "its scripts did not run.", remedy="Reload the page.")
+    return told
+
+
+def client_name(told: Mapping[str, Any]) -> str:
+    return str(told.get("client") or "")[:_CLIENT_LIMIT]
+
+
+def request_of(app: App, panel: Panel, told: Mapping[str, Any], shown: tuple[Any, ...]) -> GenerationRequest:
+    """Raises `BadRequest` that names the value."""
+    count = len(panel.form.controls)
+    values = panel.form.values(shown[:count])
+    values["overrides"] = read_overrides(app, shown[count] or [])
+    if panel.area is not None:
+        values["extras"] = dict(panel.area.pack(list(shown[count + 1 :])))
+    if panel.tab == "img2img":
+        values |= _pictures(told, values)
+    return GenerationRequest().with_values(**values)
+
+
+def _pictures(told: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    image, mask = told.get("image"), told.get("mask")
+    if not image:
+        raise BadRequest("source.images", "img2img needs a picture.", remedy="Drop one onto the canvas.")
+    ref = image_from(image, "source.images")
+    found: dict[str, Any] = {"source.images": (ref,)}
+    if mask:
+        found["mask.image"] = image_from(mask, "mask.image")
+    scale = told.get("scale")
+    if isinstance(scale, (int, float)) and scale > 0 and ref.width and ref.height:
+        found["size.width"], found["size.height"] = (max(8, int(side * scale) // 8 * 8) for side in (ref.width, ref.height))
+    return found
+
+
+def read_overrides(app: App, texts: list[str]) -> dict[str, Any]:
+    """Settings by key for texts such as "Clip skip: 2". Raises `BadRequest` for one that is not known."""
+    labels = {d.param.infotext or d.name: d for d in app.settings.declarations.values()}
+    found: dict[str, Any] = {}
+    for text in texts:
+        label, _, value = (part.strip() for part in str(text).partition(":"))
+        declaration = labels.get(label) or app.settings.declarations.get(label)
+        if label == "Model hash" or label == "Model":
+            declaration = app.settings.declarations.get("sd_model_checkpoint")
+        if declaration is None:
+            raise BadRequest("overrides", f"there is no setting {label!r}.", remedy="Remove it from Override settings.")
+        found[declaration.name] = declaration.check(value)
+    return found
+
+
+def write_overrides(app: App, overrides: Mapping[str, Any]) -> list[str]:
+    """The inverse of `read_overrides`."""
+    declared = app.settings.declarations
+    return [f"{declared[key].param.infotext or key}: {value}" for key, value in overrides.items() if key in declared]
+
+
+def keep_controls(app: App, panel: Panel, client: str, shown: tuple[Any, ...]) -> None:
+    if not client:
+        return
+    try:
+        values = panel.form.values(shown[: len(panel.form.controls)])
+        app.sessions.update(client, panel.tab, {path: plain(value) for path, value in values.items()})
+    except BadRequest:
+        # A half-typed value: the next change will be kept.
+        return
+    except AtelierError as error:
+        log.warning("controls could not be kept: %s", fields(tab=panel.tab, reason=str(error)))

@@ -1,0 +1,33 @@
+"""The txt2img tab."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from atelier.app import App
+from atelier.web import controls
+from atelier.web.forms import Form
+from atelier.web.panel import Panel, overrides, results, toprow, wires
+
+
+def build(app: App, form: Form) -> Panel:
+    panel = Panel(form)
+    toprow(panel)
+    with gr.Row(elem_id="txt2img_columns", elem_classes=["columns"]):
+        with gr.Column(elem_id="txt2img_settings", elem_classes=["settings-column"], min_width=300):
+            controls.sampler_row(panel)
+            controls.hires_accordion(panel)
+            with gr.Row(elem_classes=["size-row"]):
+                controls.size_column(panel)
+                controls.swap_button(panel)
+                controls.batch_column(panel)
+            form.place("sampling.cfg_scale")
+            controls.seed_row(panel)
+            overrides(panel)
+            controls.scripts(panel, app)
+        results(panel, [
+            ("🖼️", "img2img", "Send picture and parameters to img2img"),
+            ("🎨", "inpaint", "Send picture and parameters to inpaint"),
+        ])  # fmt: skip
+    wires(panel)
+    return panel

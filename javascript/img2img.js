@@ -1,0 +1,97 @@
+// The img2img panel: which canvas counts, what it sends, and pictures that come from elsewhere.
+window.atelier = window.atelier || {};
+
+(function () {
+    // place -> [tab, canvas]; the first four are also targets of "copy image to"
+    const PLACES = {
+        img2img: ["img2img_img2img_tab", "img2img_image"],
+        sketch: ["img2img_img2img_sketch_tab", "img2img_sketch"],
+        inpaint: ["img2img_inpaint_tab", "img2maskimg"],
+        inpaint_sketch: ["img2img_inpaint_sketch_tab", "inpaint_sketch"],
+        upload: ["img2img_inpaint_upload_tab", "img_inpaint_base"],
+    };
+    const MASKED = ["inpaint", "inpaint_sketch", "upload"];
+
+    class Img2Img extends atelier.Panel {
+        constructor() { super("img2img"); }
+
+        canvas(id) { return document.querySelector(`#${id} atelier-canvas`); }
+
+        get place() {
+            const tab = atelier.tabs.chosen(Object.values(PLACES).map(([id]) => id));
+            return Object.keys(PLACES).find((name) => PLACES[name][0] === tab);
+        }
+
+        get inverted() {
+            const radio = document.querySelector("#img2img_mask_mode input:checked");
+            return Boolean(radio) && radio.value === "Inpaint not masked";
+        }
+
+        async sources() {
+            const place = this.place;
+            const canvas = this.canvas(PLACES[place][1]);
+            if (!canvas || !canvas.hasPicture) {
+                throw Object.assign(new Error("img2img needs a picture."), {remedy: "Drop one onto the canvas, or click it to choose a file."});
+            }
+            const told = {image: await canvas.picture()};
+            if (MASKED.includes(place)) told.mask = await this.mask(place, canvas);
+            if (atelier.tabs.chosen(["img2img_tab_resize_to", "img2img_tab_resize_by"]) === "img2img_tab_resize_by") {
+                told.scale = atelier.getNumber("img2img_scale") || 1;
+            }
+            return told;
+        }
+
+        async mask(place, canvas) {
+            if (place === "upload") {
+                const uploaded = this.canvas("img_inpaint_mask");
+                if (uploaded.hasPicture) return uploaded.picture();
+                throw Object.assign(new Error("There is no mask."), {remedy: "Drop a picture onto the second canvas; white is painted anew."});
+            }
+            if (canvas.painted || this.inverted) return canvas.mask();
+            throw Object.assign(new Error("Nothing is masked."), {remedy: "Paint over what is to be made anew."});
+        }
+
+        // A picture of some gallery: {sha256, width, height, infotext}.
+        receive(picture, place, withParameters = true) {
+            const [tab, canvasId] = PLACES[place] || PLACES.img2img;
+            atelier.tabs.open("tab_img2img");
+            atelier.tabs.open(tab);
+            atelier.present(`#${canvasId} atelier-canvas`).then((canvas) => canvas.setStored(picture));
+            if (withParameters && picture.infotext) this.paste(picture.infotext, {sent: true});
+        }
+
+        async copyTo(place) {
+            const from = this.canvas(PLACES[this.place][1]);
+            if (!from.hasPicture) return atelier.toast("There is no picture to copy.");
+            const picture = await from.picture();
+            this.receive(picture, place, false);
+        }
+
+        takeSize() {
+            const canvas = this.canvas(PLACES[this.place][1]);
+            if (!canvas || !canvas.hasPicture) return;
+            const eight = (side) => Math.max(64, Math.round(side / 8) * 8);
+            atelier.setNumber("img2img_width", eight(canvas.naturalWidth));
+            atelier.setNumber("img2img_height", eight(canvas.naturalHeight));
+        }
+
+        // Controls of the mask only where there is one.
+        follow() {
+            const controls = document.getElementById("inpaint_controls");
+            const place = this.place;
+            if (controls) controls.classList.toggle("shown", MASKED.includes(place));
+            const preview = document.getElementById("img2img_scale_resolution_preview");
+            const canvas = this.canvas(PLACES[place][1]);
+            if (!preview || !canvas) return;
+            const scale = atelier.getNumber("img2img_scale") || 1;
+            const text = canvas.hasPicture
+                ? `from ${canvas.naturalWidth}×${canvas.naturalHeight} to ${Math.floor(canvas.naturalWidth * scale / 8) * 8}×${Math.floor(canvas.naturalHeight * scale / 8) * 8}`
+                : "no picture yet";
+            if (preview.dataset.text !== text) {
+                preview.dataset.text = text;
+                atelier.fillHtml(preview, text);
+            }
+        }
+    }
+    atelier.Img2Img = Img2Img;
+})();

@@ -1,0 +1,80 @@
+// The page comes to life: panels, shortcuts, and what was going on before a reload.
+window.atelier = window.atelier || {};
+
+(function () {
+    atelier.panels.txt2img = new atelier.Panel("txt2img");
+    atelier.panels.img2img = new atelier.Img2Img();
+
+    // Called by Gradio when kept values and lists have arrived.
+    atelier.opened = function () {
+        for (const tab of Object.keys(atelier.panels)) atelier.prompts.count(tab);
+    };
+
+    async function start() {
+        for (const button of document.querySelectorAll("button.tool")) {
+            const title = TITLES[button.id];
+            if (title) button.title = title;
+        }
+        for (const [tab, panel] of Object.entries(atelier.panels)) {
+            const gallery = await atelier.present(`#${tab}_gallery atelier-gallery`);
+            gallery.addEventListener("chosen", (event) => panel.chosen(event.detail));
+            panel.chosen(gallery.selected);
+            atelier.prompts.setup(tab);
+            showSeedExtras(tab);
+            panel.restore();
+        }
+        atelier.status.start();
+        document.documentElement.classList.add("atelier-started");
+    }
+
+    function showSeedExtras(tab) {
+        const box = document.querySelector(`#${tab}_subseed_show input`);
+        const extras = document.getElementById(`${tab}_seed_extras`);
+        const show = () => extras.classList.toggle("shown", box.checked);
+        if (box && extras) {
+            box.addEventListener("change", show);
+            show();
+        }
+    }
+
+    const TITLES = Object.assign({}, JSON.parse(document.getElementById("atelier-titles")?.textContent || "{}"));
+
+    onUiUpdate(() => atelier.panels.img2img.follow());
+    onUiLoaded(start);
+
+    document.addEventListener("input", (event) => {
+        if (event.target.closest && event.target.closest("#img2img_scale")) atelier.panels.img2img.follow();
+        if (event.target.closest && event.target.closest("#tab_txt2img")) showFinalSize();
+    });
+
+    // "from 512×512 to 1024×1024" in the hires fix.
+    function showFinalSize() {
+        const host = document.getElementById("txtimg_hr_finalres");
+        if (!host) return;
+        const [width, height] = [atelier.getNumber("txt2img_width"), atelier.getNumber("txt2img_height")];
+        const [x, y] = [atelier.getNumber("txt2img_hr_resize_x"), atelier.getNumber("txt2img_hr_resize_y")];
+        const scale = atelier.getNumber("txt2img_hr_scale") || 1;
+        let to = [width * scale, height * scale];
+        if (x || y) to = [x || (y * width) / height, y || (x * height) / width];
+        const text = `from ${width}×${height} to ${to.map((side) => Math.round(side / 8) * 8).join("×")}`;
+        // Writing the same again would be a change that calls for the next one.
+        if (host.dataset.text === text) return;
+        host.dataset.text = text;
+        atelier.fillHtml(host, text);
+    }
+    onAfterUiUpdate(showFinalSize);
+
+    document.addEventListener("keydown", (event) => {
+        const panel = atelier.panels[atelier.tabs.current()];
+        if (!panel) return;
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+            event.preventDefault();
+            panel.generate();
+        } else if (event.key === "Enter" && event.altKey) {
+            event.preventDefault();
+            panel.skip();
+        } else if (event.key === "Escape" && panel.running && !document.querySelector("#context-menu")) {
+            panel.interrupt();
+        }
+    });
+})();
