@@ -44,7 +44,7 @@ def serve(arguments, argv: Sequence[str] | None) -> int:
         app.start()
         if not app.arguments["skip_load_model_at_start"]:
             app.submit_job("load_model", {})
-        server = build_server(app, page=None if arguments.nowebui else page_of(app))
+        server = build_server(app) if arguments.nowebui else server_with_page(app)
         serving = Serving(server, bind(*address(app.arguments)), app.arguments)
         app.exit = lambda how: serving.stop()
         print(f"Running on {serving.url}", flush=True)
@@ -56,11 +56,11 @@ def serve(arguments, argv: Sequence[str] | None) -> int:
     return 0
 
 
-def page_of(app: App):
+def server_with_page(app: App):
     """Gradio takes seconds to import: only a program that shows a page pays for it."""
-    from atelier.web.page import build_page
+    from atelier.web.mount import build_paged_server
 
-    return build_page(app)
+    return build_paged_server(app)
 
 
 def assemble(arguments, argv: Sequence[str] | None) -> App:
