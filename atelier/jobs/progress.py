@@ -88,20 +88,21 @@ class ProgressBook:
                 self._steps.pop(old, None)
                 self._asked.pop(old, None)
 
-    def get(self, job: str) -> Progress | None:
-        """Asking counts as watching for ten seconds: previews are made for who polls, too."""
+    def get(self, job: str, watching: bool = False) -> Progress | None:
+        """`watching` says that the asker wants previews: they are made for who polls, for ten seconds each time."""
         with self._lock:
-            self._asked[job] = self._clock()
             progress = self._jobs.get(job)
+            if watching and progress is not None:
+                self._asked[job] = self._clock()
         return None if progress is None else self._timed(progress)
 
-    def running(self) -> Progress | None:
+    def running(self, watching: bool = False) -> Progress | None:
         """The running job's, or None when nothing runs."""
         job = self._running
-        return self.get(job) if job else None
+        return self.get(job, watching) if job else None
 
     def asked(self, job: str) -> bool:
-        """True when somebody asked for this job's progress in the last seconds."""
+        """True when somebody asked for this job's preview in the last seconds."""
         with self._lock:
             return self._clock() - self._asked.get(job, 0.0) < _ASKED_FOR
 

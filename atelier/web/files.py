@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import FileResponse
 
 from atelier.app import App
@@ -39,10 +39,9 @@ def _real(folders: list[Path]) -> list[Path]:
 
 
 @router.get("/file={path:path}")
-def file(path: str, app: OwnedApp) -> FileResponse:
+def file(path: str, request: Request, app: OwnedApp) -> FileResponse:
     """`path` is absolute, or relative to the program or the data folder. Hidden files are never served."""
-    from_assets: tuple[Assets, ...] = tuple(a for a in app.plugins.relay.provide_assets(app=app) if a is not None)
-    code, pictures = served_folders(app, from_assets)
+    code, pictures = served_folders(app, request.app.state.assets)
     for root in (app.paths.program, app.paths.data):
         # Resolved first: a link or `..` must not lead out of the folder that was checked.
         real = (root / path.partition("?")[0]).resolve()

@@ -51,6 +51,7 @@ def build_server(app: App, *, page: Any = None, mount: Mapping[str, Any] | None 
         server.include_router(system.stop_router)
     _describe(server, app)
     app.plugins.relay.provide_routes(app=app, server=server)
+    server.state.assets = tuple(a for a in app.plugins.relay.provide_assets(app=app) if a is not None)
     if page is not None:
         _mount_page(server, app, page, dict(mount or {}))
     app.plugins.relay.server_started(app=app, server=server, demo=page)

@@ -75,8 +75,9 @@ def test_asking_counts_as_watching_for_a_while():
     bus = EventBus()
     bus.listen(book.heard)
     bus.publish(JobStarted(job="a"))
-    assert not bus.watched("a") and not book.asked("a")
     book.get("a")
+    assert not bus.watched("a") and not book.asked("a")
+    book.get("a", watching=True)
     assert book.asked("a")
     clock.now += 60
     assert not book.asked("a")

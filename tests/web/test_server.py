@@ -39,7 +39,7 @@ def test_a_wrong_method(served):
 
 def test_a_fault_of_the_program_costs_one_answer(serve, monkeypatch):
     served = serve()
-    monkeypatch.setattr(served.app.progress, "running", lambda: 1 / 0)
+    monkeypatch.setattr(served.app.progress, "running", lambda watching: 1 / 0)
     answer = served.client.get("/sdapi/v1/progress")
     assert answer.status_code == 500 and answer.json()["code"] == "internal"
     assert "ZeroDivisionError" in answer.json()["message"]

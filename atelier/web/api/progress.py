@@ -62,12 +62,12 @@ class PendingTasks(BaseModel):
 @router.get("/sdapi/v1/progress", response_model=ProgressAnswer)
 def progress(app: OwnedApp, skip_current_image: bool = False) -> ProgressAnswer:
     """How far the running job is."""
-    current = app.progress.running()
+    shown = app.settings.get("live_previews_enable") and not skip_current_image
+    current = app.progress.running(watching=shown)
     if current is None:
         return ProgressAnswer(progress=0, eta_relative=0, state=ProgressState())
     # A1111 adds a hundredth, so that a job that has begun is told from none.
     done = min(1.0, 0.01 + current.fraction)
-    shown = app.settings.get("live_previews_enable") and not skip_current_image
     return ProgressAnswer(
         progress=done,
         eta_relative=current.seconds_left or 0.0,
@@ -124,7 +124,7 @@ def _end_running(app: App, mode: str) -> None:
 def task_progress(app: OwnedApp, question: TaskQuestion) -> TaskAnswer:
     """How far one job is, as A1111's page asks."""
     id = question.id_task or ""
-    found = app.progress.get(id) if id else None
+    found = app.progress.get(id, watching=bool(question.live_preview)) if id else None
     if found is None or not found.active:
         waiting = app.executor.queued()
         queued = id in waiting

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 
 from atelier.app import App
-from atelier.base.errors import AtelierError, BadRequest, NotFound
+from atelier.base.errors import AtelierError, BadRequest, Conflict, NotFound
 from atelier.imaging.decode import decode_base64
 from atelier.imaging.metadata import read_metadata
 from atelier.params.infotext import parse_infotext
@@ -54,12 +54,22 @@ async def memory(app: OwnedApp) -> MemoryAnswer:
         return MemoryAnswer(ram=ram, cuda={"error": state.message or "The engine is not ready."})
     if app.executor.running:
         return MemoryAnswer(ram=ram, cuda={"error": "The device is busy."})
+    ticket = None
     try:
         ticket = await run_in_threadpool(app.submit_job, "memory", {})
         row = await until_ended(app, ticket.id, _MEMORY_SECONDS)
     except AtelierError as error:
+        if ticket is not None:
+            await run_in_threadpool(_withdraw, app, ticket.id)
         return MemoryAnswer(ram=ram, cuda={"error": error.message})
     return MemoryAnswer(ram=ram, cuda=(row.result or {}).get("cuda") or {"error": "unavailable"})
+
+
+def _withdraw(app: App, job: str) -> None:
+    try:
+        app.executor.cancel(job, "cancel")
+    except (Conflict, NotFound):
+        pass  # it ended in this moment
 
 
 @router.post("/sdapi/v1/unload-checkpoint")
