@@ -32,8 +32,10 @@ class Plugins:
         for cls in classes:
             self._manager.add_hookspecs(cls)
 
-    def register(self, plugin: Any, name: str) -> None:
+    def register(self, plugin: Any, name: str, *, guarded: bool = True) -> None:
         """Puts a plugin in force: an object or module with functions marked by `hookimpl`.
+
+        A part of the program itself is not `guarded`: what it raises is the run's own failure.
 
         Raises `ExtensionError` when it names a hook or an argument that does not exist, or when the name is taken.
         """
@@ -49,7 +51,7 @@ class Plugins:
                 f"{name} implements hooks that do not exist: {', '.join(unknown)}.",
                 remedy="See docs/hooks.md for their names.", extension=name,
             )  # fmt: skip
-        for caller in self._manager.get_hookcallers(plugin) or ():
+        for caller in (self._manager.get_hookcallers(plugin) or ()) if guarded else ():
             for implementation in caller.get_hookimpls():
                 if implementation.plugin is plugin:
                     implementation.function = self.guard.wrap(name, caller.name, implementation.function)

@@ -183,7 +183,8 @@ def attach_host(app: Any) -> Host:
     for name, plugin in (
         ("a1111", host), ("a1111-run", RunHooks(host)), ("a1111-steps", StepHooks(host)), ("a1111-page", PageHooks(host)),
     ):  # fmt: skip
-        app.plugins.register(plugin, name)
+        # Every call of an extension is guarded by itself; what remains are failures that end a run rightly.
+        app.plugins.register(plugin, name, guarded=False)
     app.bus.listen(host.heard)
     host.loader.load()
     loaded = [e.name for e in host.extensions if e.enabled]

@@ -88,7 +88,8 @@ class RunHooks:
         pictures = pictures_of(processed, known, self.host.blobs)
         for picture, image in zip(pictures, processed.images):
             if id(image) not in known:
-                run.publish(_ready(run, picture))
+                run.publish(_ready(run, replace(picture, index=ticket.shown)))
+                ticket.shown += 1
         self.host.tickets.pop_to(ticket.outer)
         self.host.state.end()
         state = "stopped" if run.token.mode == "stop" else "done"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from atelier.base.errors import BadRequest, ExtensionError
+from atelier.base.errors import AtelierError, BadRequest, ExtensionError
 from atelier.base.log import fields, logger
 from atelier.params.capabilities import ScriptInfo
 from atelier.plugins.guard import Guard
@@ -102,15 +102,18 @@ class ScriptRunner:
     def run(self, p: Any, *args: Any) -> Any:
         """The selected script's own run. None when there is none, or when it leaves the work to the usual run.
 
-        Raises `ExtensionError` when it failed: a picture without the script that was asked for would be wrong.
+        Raises what the program raised inside of it, and `ExtensionError` when the script itself failed: a picture
+        without the script that was asked for would be wrong.
         """
         script = self.selected(args)
         if script is None:
             return None
         owner = self.owner(script)
         log.info("script runs: %s", fields(title=self.title_of(script), extension=owner))
-        call = _bound(script.run, p, (), self.args_of(script, args), {})
+        call = _telling(_bound(script.run, p, (), self.args_of(script, args), {}))
         result = self.guard.call(owner, "run", call, default=_FAILED)
+        if isinstance(result, AtelierError):
+            raise result
         if result is _FAILED:
             reason = self.guard.failures[-1].message if self.guard.failures else "it is switched off"
             raise ExtensionError(
@@ -148,6 +151,18 @@ class ScriptRunner:
             ScriptInfo(script.name or "", script.alwayson, script.is_img2img, tuple(script.api_info or ()))
             for script in self.scripts
         ]
+
+
+def _telling(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Failures of the program become values, so that they are not taken for the script's."""
+
+    def tell() -> Any:
+        try:
+            return call()
+        except AtelierError as error:
+            return error
+
+    return tell
 
 
 def _bound(method: Callable, p: Any, extra: tuple, args: list[Any], kwargs: dict[str, Any]) -> Callable[[], Any]:

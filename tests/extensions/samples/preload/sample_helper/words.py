@@ -1,0 +1,3 @@
+"""A helper of the sample."""
+
+word = "helped"
