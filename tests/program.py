@@ -104,9 +104,13 @@ class Program:
         self.process.wait(30)
 
     def __enter__(self) -> Program:
-        self.start()
-        assert self.url, self.output[-3000:]
-        return self.ready()
+        try:
+            self.start()
+            assert self.url, self.output[-3000:]
+            return self.ready()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *exc: object) -> None:
         if self.process.poll() is None:
