@@ -16,6 +16,7 @@ from atelier.pipeline.hooks import PipelineHooks
 from atelier.plugins.discover import list_extensions, load_plugins, preload
 from atelier.plugins.manager import Plugins
 from atelier.web.hooks import WebHooks
+from atelier.web.auth import check_exposure
 from atelier.web.serve import Serving, address, bind, open_browser
 from atelier.web.server import build_server
 from modules._host.host import attach_host
@@ -47,6 +48,7 @@ def serve(arguments, argv: Sequence[str] | None) -> int:
         server = build_server(app) if arguments.nowebui else server_with_page(app)
         serving = Serving(server, bind(*address(app.arguments)), app.arguments)
         app.exit = lambda how: serving.stop()
+        app.lock.describe(serving.port, serving.url)
         print(f"Running on {serving.url}", flush=True)
         if arguments.autolaunch and not arguments.no_browser:
             open_browser(serving.url)
@@ -75,6 +77,7 @@ def assemble(arguments, argv: Sequence[str] | None) -> App:
     parser = build_parser()
     preload(extensions, parser)
     arguments = parse(argv, parser)
+    check_exposure(vars(arguments))
     load_plugins(extensions, plugins)
     app = build_app(paths, vars(arguments), plugins, extensions=extensions)
     try:

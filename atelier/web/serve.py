@@ -70,6 +70,7 @@ class Serving:
 
     def __init__(self, server: fastapi.FastAPI, listening: socket.socket, arguments: Mapping[str, Any]) -> None:
         self.url = url_of(listening, arguments)
+        self.port = int(listening.getsockname()[1])
         self._socket = listening
         self._server = uvicorn.Server(
             uvicorn.Config(
