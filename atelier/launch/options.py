@@ -282,7 +282,7 @@ UNUSED = frozenset("""
     opt-split-attention opt-sub-quad-attention share sub-quad-chunk-threshold
     sub-quad-kv-chunk-size sub-quad-q-chunk-size test-server textual-inversion-templates-dir
     ui-config-file ui-debug-mode unet-in-bf16 unet-in-fp16 unet-in-fp32 unet-in-fp8-e4m3fn unet-in-fp8-e5m2
-    unix-filenames-sanitization upcast-sampling use-textbox-seed vae-in-bf16 vae-in-fp16 vae-in-fp32 vae-path
+    unix-filenames-sanitization use-textbox-seed vae-in-bf16 vae-in-fp16 vae-in-fp32 vae-path
 """.split())  # fmt: skip
 
 

@@ -182,6 +182,10 @@ def test_an_option_has_an_effect_or_is_marked_as_having_none() -> None:
     read_as = r"""(\b(arguments|args|cmd_opts)\.{0}\b|["']{0}["'])"""
     silent = [o.name for o in OPTIONS if not o.inert and not re.search(read_as.format(o.dest), text)]
     assert silent == [], "add these to options.UNUSED, or read them"
+
+
+def test_an_option_marked_as_having_no_effect_is_read_nowhere() -> None:
+    text = readers()
     asked = r"""\b(arguments|args)(\.{0}\b|\.get\(["']{0}["']|\[["']{0}["']\])"""
     used = [o.name for o in OPTIONS if o.name in options.UNUSED and re.search(asked.format(o.dest), text)]
     assert used == [], "take these out of options.UNUSED"
