@@ -15,8 +15,8 @@ from atelier.params.settings import Settings
 from atelier.pipeline.hooks import PipelineHooks
 from atelier.plugins.discover import list_extensions, load_plugins, preload
 from atelier.plugins.manager import Plugins
-from atelier.web.hooks import WebHooks
 from atelier.web.auth import check_exposure
+from atelier.web.hooks import WebHooks
 from atelier.web.serve import Serving, address, bind, open_browser
 from atelier.web.server import build_server
 from modules._host.host import attach_host
