@@ -1,0 +1,209 @@
+"""The out-of-memory ladder, rung by rung."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+import torch
+
+from atelier.base.errors import OutOfMemory
+from atelier.device.recovery import HALVE, RUNGS, Ladder, is_out_of_memory, rows_of
+from atelier.device.residency import Residency
+from atelier.sampling.step import ModelInputs, Row
+from tests.device.fakes import CARD, Card
+
+CACHES, IDLE, TILES = "caches were dropped", "models that are not needed now left the device", "the picture is decoded in tiles"
+
+
+class Teller:
+    def __init__(self):
+        self.said = []
+
+    def comment(self, text):
+        self.said.append(text)
+
+
+class Fails:
+    """Work that runs out of memory the first `times` times."""
+
+    def __init__(self, times, error=None):
+        self.left, self.calls = times, 0
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls <= self.left:
+            raise self.error
+        return "done"
+
+
+@pytest.fixture
+def card():
+    return Card(1000)
+
+
+@pytest.fixture
+def ladder(card, monkeypatch):
+    monkeypatch.setattr("atelier.device.recovery.free_memory", lambda device: 123)
+    return Ladder(Residency(CARD, "keep", card.free))
+
+
+@pytest.fixture
+def with_idle(card, ladder):
+    """A ladder above a card on which a module lies idle."""
+    with ladder.residency.lease(card.module("text")):
+        pass
+    return ladder
+
+
+def rungs_told(teller):
+    return [next(r.name for r in RUNGS if r.name in text) for text in teller.said]
+
+
+def test_without_trouble_nothing_is_said(ladder):
+    teller = Teller()
+    assert ladder.run("decode", lambda: 7, teller) == 7 and teller.said == []
+
+
+@pytest.mark.parametrize(("stage", "expected"), [
+    ("load", [CACHES, IDLE]), ("encode", [CACHES, IDLE]), ("decode", [CACHES, IDLE, TILES]),
+    ("sample", [CACHES, IDLE, HALVE, HALVE, HALVE]),
+])  # fmt: skip
+def test_each_stage_climbs_its_own_rungs(with_idle, stage, expected):
+    teller, work = Teller(), Fails(len(expected))
+    assert with_idle.run(stage, work, teller) == "done"
+    assert rungs_told(teller) == expected and work.calls == len(expected) + 1
+    assert all("ran out of memory" in text for text in teller.said)
+
+
+def test_a_rung_that_cannot_help_is_passed_over(ladder):
+    teller = Teller()
+    ladder.run("decode", Fails(2), teller)
+    assert rungs_told(teller) == [CACHES, TILES]
+
+
+def test_idle_modules_really_leave(card, with_idle):
+    with_idle.run("encode", Fails(2))
+    assert card.log == ["text>cuda", "text>cpu"]
+
+
+def test_tiles_are_asked_for_by_the_limits(with_idle):
+    with_idle.run("decode", Fails(3))
+    assert with_idle.limits.tile_vae
+
+
+def test_when_nothing_is_left_the_failure_says_what_and_how_much(with_idle):
+    work = Fails(100)
+    with pytest.raises(OutOfMemory) as caught:
+        with_idle.run("decode", work)
+    error = caught.value
+    assert "decoding" in error.message and "Tried to allocate 2 GiB" in error.message and error.remedy
+    assert error.fields["stage"] == "decode" and error.fields["free"] == 123
+    assert work.calls == 4 and error.__context__ is None
+
+
+def test_rungs_of_one_job_hold_until_the_next(with_idle):
+    with_idle.run("decode", Fails(3))
+    teller = Teller()
+    with pytest.raises(OutOfMemory):
+        with_idle.run("decode", Fails(1), teller)
+    assert teller.said == []
+    with_idle.begin_job()
+    assert not with_idle.limits.tile_vae and with_idle.limits.rows is None
+    with_idle.run("decode", Fails(1), teller)
+    assert rungs_told(teller) == [CACHES]
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("x"), MemoryError(), RuntimeError("CUDA error: out of memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1"),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1"),
+])  # fmt: skip
+def test_devices_say_it_in_many_words(with_idle, error):
+    assert is_out_of_memory(error)
+    assert with_idle.run("decode", Fails(1, error)) == "done"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory")])
+def test_other_failures_pass_unchanged(with_idle, error):
+    work = Fails(1, error)
+    with pytest.raises(type(error)) as caught:
+        with_idle.run("decode", work)
+    assert caught.value is error and work.calls == 1
+
+
+def test_what_the_failed_attempt_held_is_gone_before_the_next(ladder):
+    held, alive = [], []
+
+    class Big:
+        pass
+
+    def work():
+        alive.extend(reference() is not None for reference in held)
+        big = Big()
+        held.append(weakref.ref(big))
+        if len(held) == 1:
+            raise MemoryError
+        return "done"
+
+    assert ladder.run("decode", work) == "done" and alive == [False]
+
+
+# -- rows
+
+
+def inputs(rows):
+    return ModelInputs(
+        latents=torch.arange(rows * 4.0).reshape(rows, 4, 1, 1), t=torch.arange(rows * 1.0), context=torch.ones(rows, 3, 2),
+        rows=tuple(Row(i) for i in range(rows)), sigma=torch.ones(rows), concat=torch.zeros(rows, 5, 1, 1),
+        added={"pooled": torch.arange(rows * 2.0).reshape(rows, 2), "shared": torch.ones(1, 2)},
+    )  # fmt: skip
+
+
+class Network:
+    """Has room for `most` rows at once."""
+
+    def __init__(self, most):
+        self.most, self.calls = most, []
+
+    def __call__(self, given):
+        self.calls.append(given.latents.shape[0])
+        if given.latents.shape[0] > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        assert given.t.shape[0] == given.context.shape[0] == len(given.rows) == given.latents.shape[0]
+        return given.latents * 2 + given.t.reshape(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("rows", "most"), [(1, 1), (8, 8), (8, 4), (8, 3), (7, 2), (2, 1), (16, 4)])
+def test_pieces_together_are_the_whole(ladder, rows, most):
+    whole = inputs(rows)
+    network = Network(most)
+    given = ladder.rows(network, whole)
+    assert torch.equal(given, Network(rows)(whole))
+    assert network.calls[-1] <= most and max(network.calls) == rows
+
+
+def test_pieces_stay_small_for_the_rest_of_the_job(ladder):
+    ladder.rows(Network(2), inputs(8))
+    network = Network(2)
+    ladder.rows(network, inputs(8))
+    assert network.calls == [2, 2, 2, 2]
+    ladder.begin_job()
+    again = Network(8)
+    ladder.rows(again, inputs(8))
+    assert again.calls == [8]
+
+
+def test_one_row_that_does_not_fit_is_given_up(ladder):
+    with pytest.raises(OutOfMemory) as caught:
+        ladder.rows(Network(0), inputs(4))
+    assert caught.value.fields["stage"] == "sample"
+
+
+def test_the_part_of_some_rows():
+    part = rows_of(inputs(4), 1, 3)
+    assert part.t.tolist() == [1.0, 2.0] and [row.image for row in part.rows] == [1, 2]
+    assert part.added["pooled"].tolist() == [[2.0, 3.0], [4.0, 5.0]]
+    assert part.added["shared"].shape == (1, 2) and part.concat.shape == (2, 5, 1, 1)
