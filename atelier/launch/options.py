@@ -275,13 +275,12 @@ def _inert() -> tuple[Option, ...]:
 # Options that nothing reads yet: a test keeps this list and the code in step. Extensions still find their values.
 UNUSED = frozenset("""
     administrator allow-code ckpt clip-in-bf16 clip-in-fp16 clip-in-fp32 clip-in-fp8-e4m3fn clip-in-fp8-e5m2
-    config disable-console-progressbars disable-nan-check disable-opt-split-attention disable-safe-unpickle
-    disable-tls-verify enable-insecure-extension-access filenames-max-length gradio-debug hide-ui-dir-config
-    localizations-dir log-startup lowram medvram-sdxl ngrok ngrok-options no-gradio-queue no-hashing
-    no-progressbar-hiding no-prompt-history opt-channelslast opt-sdp-attention opt-sdp-no-mem-attention
-    opt-split-attention opt-sub-quad-attention share sub-quad-chunk-threshold
-    sub-quad-kv-chunk-size sub-quad-q-chunk-size test-server textual-inversion-templates-dir
-    ui-config-file ui-debug-mode unet-in-bf16 unet-in-fp16 unet-in-fp32 unet-in-fp8-e4m3fn unet-in-fp8-e5m2
+    config disable-console-progressbars disable-nan-check disable-safe-unpickle disable-tls-verify
+    enable-insecure-extension-access filenames-max-length gradio-debug hide-ui-dir-config localizations-dir
+    log-startup lowram medvram-sdxl ngrok ngrok-options no-gradio-queue no-hashing no-progressbar-hiding
+    no-prompt-history opt-channelslast opt-sdp-attention opt-sdp-no-mem-attention opt-split-attention share
+    sub-quad-chunk-threshold sub-quad-kv-chunk-size test-server textual-inversion-templates-dir ui-config-file
+    ui-debug-mode unet-in-bf16 unet-in-fp16 unet-in-fp32 unet-in-fp8-e4m3fn unet-in-fp8-e5m2
     unix-filenames-sanitization use-textbox-seed vae-in-bf16 vae-in-fp16 vae-in-fp32 vae-path
 """.split())  # fmt: skip
 
