@@ -160,13 +160,14 @@ class LocalExecutor:
                 yield event
                 if event.kind in FINAL:
                     return
-            if self.ended(id):
-                return
+            # What was published while the stored ones were read is still in the queue: it is emptied before the end.
+            done = self.ended(id)
             while True:
-                event = live.get(timeout=1.0)
+                event = live.get(timeout=0.0 if done else 1.0)
                 if event is None:
-                    if self.ended(id):
+                    if done:
                         return
+                    done = self.ended(id)
                 elif event.seq > last:
                     last = event.seq
                     yield event

@@ -186,6 +186,22 @@ def test_late_and_early_watchers_hear_the_same_without_gap(bench):
     assert all(heard[n] == heard[0] for n in range(5))
 
 
+def test_what_is_published_while_the_stored_events_are_read_is_heard(bench, monkeypatch):
+    b = bench()
+    b.executor.submit(job("hold", "late"))
+    until(lambda: b.executor.running == "late")
+    read = b.records.events
+
+    def slowly(id: str, after: int = 0):
+        found = read(id, after)
+        b.gate.set()
+        until(lambda: b.executor.ended(id))
+        return found
+
+    monkeypatch.setattr(b.records, "events", slowly)
+    assert kinds(e for e in b.executor.watch("late") if not e.droppable)[-2:] == ["PictureReady", "JobFinished"]
+
+
 def test_a_lease_waits_for_the_job_and_goes_before_the_next(bench):
     b = bench()
     b.executor.submit(job("hold", "first"))

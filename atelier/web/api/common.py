@@ -106,19 +106,17 @@ async def follow(app: App, job: str, after: int = 0) -> AsyncIterator[Event | No
             yield event
             if event.kind in FINAL:
                 return
-        if await run_in_threadpool(app.executor.ended, job):
-            return
+        # What was published while the stored ones were read is still in the queue: it is emptied before the end.
+        done = await run_in_threadpool(app.executor.ended, job)
         while True:
+            more.clear()
             event = live.get(timeout=0)
             if event is None:
-                more.clear()
-                # Between looking and clearing something may have come.
-                event = live.get(timeout=0)
-            if event is None:
+                if done:
+                    return
                 if await _silent(more):
                     yield None
-                    if await run_in_threadpool(app.executor.ended, job):
-                        return
+                    done = await run_in_threadpool(app.executor.ended, job)
             elif event.seq > last:
                 last = event.seq
                 yield event

@@ -98,6 +98,23 @@ def test_an_interrupted_stream_misses_nothing(serve):
     assert pieces == whole and whole[-1].kind == "JobFinished" and len(whole) >= 5
 
 
+def test_what_is_published_while_the_stored_events_are_read_is_sent(serve, monkeypatch):
+    served = serve()
+    id = submit(served, "hold").json()["id"]
+    until(lambda: served.app.executor.running == id)
+    read = served.app.records.events
+
+    def slowly(job: str, after: int = 0):
+        found = read(job, after)
+        served.app.arguments["gate"].set()
+        until(lambda: served.app.executor.ended(job))
+        return found
+
+    monkeypatch.setattr(served.app.records, "events", slowly)
+    kinds = [e["kind"] for e in events(served, id)]
+    assert kinds[-1] == "JobFinished" and "PictureReady" in kinds
+
+
 def test_a_late_stream_of_a_running_job_begins_with_what_was(serve):
     served = serve(step_seconds=0.01)
     id = submit(served, count=10).json()["id"]
