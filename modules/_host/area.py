@@ -14,6 +14,7 @@ from modules._host.script import Script
 from modules._host.script_runner import ScriptRunner
 
 log = logger(__name__)
+_FAILED = object()
 
 
 class ScriptArea:
@@ -52,10 +53,14 @@ def build_controls(runner: ScriptRunner) -> None:
 
 
 def create_script_ui(runner: ScriptRunner, script: Script) -> None:
-    """Calls a script's `ui`. One that fails has no controls and gets no arguments."""
-    script.args_from = script.args_to = len(runner.inputs)
+    """Calls a script's `ui`. A script for which that fails takes no part in runs."""
+    start = len(runner.inputs)
+    script.args_from = script.args_to = None
     with old_spellings():
-        controls = runner.guard.call(runner.owner(script), "ui", script.ui, script.is_img2img)
+        controls = runner.guard.call(runner.owner(script), "ui", script.ui, script.is_img2img, default=_FAILED)
+    if controls is _FAILED:
+        script.controls = []
+        return
     script.controls = [] if controls is None else list(controls if isinstance(controls, (list, tuple)) else [controls])
     for control in script.controls:
         if hasattr(control, "custom_script_source"):
@@ -63,7 +68,7 @@ def create_script_ui(runner: ScriptRunner, script: Script) -> None:
         control.custom_script_source = script.filename
     runner.inputs += script.controls
     runner.defaults += [default_of(control) for control in script.controls]
-    script.args_to = len(runner.inputs)
+    script.args_from, script.args_to = start, len(runner.inputs)
     runner.infotext_fields += list(script.infotext_fields or ())
     runner.paste_field_names += list(script.paste_field_names or ())
     script.api_info = [_described(control) for control in script.controls]

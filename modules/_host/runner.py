@@ -20,6 +20,10 @@ from modules._host.processed import pictures_of, processed_of
 from modules._host.ticket import NOTE, Ticket, ticket_of
 
 
+#: fields of the HTTP API that only scripts and `p` know
+PASSED_ON = ("disable_extra_networks", "refiner_checkpoint", "refiner_switch_at")
+
+
 class RunHooks:
     """The moments of a run as a whole and of its batches. Those of a pass and a frame are in `runner_steps.py`."""
 
@@ -58,6 +62,9 @@ class RunHooks:
         given = request.extras.get(EXTRAS) or {}
         p.is_api = "args" not in given
         p.force_task_id = run.job
+        for name in PASSED_ON:
+            if given.get(name) is not None:
+                setattr(p, name, given[name])
         options = host.options
         p.outpath_samples = p._outpath_given = options.outdir_samples or options.data[f"outdir_{request.kind}_samples"]
         p.outpath_grids = options.outdir_grids or options.data[f"outdir_{request.kind}_grids"]

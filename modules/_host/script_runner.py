@@ -70,7 +70,7 @@ class ScriptRunner:
 
     def ordered_scripts(self, method_name: str) -> list[Script]:
         """The always-on scripts that have their own version of a method, in order of loading."""
-        return [script for script in self.alwayson_scripts if overrides(script, method_name)]
+        return [script for script in self.alwayson_scripts if overrides(script, method_name) and _ready(script)]
 
     # -- calling -----------------------------------------------------------------------------------------------
 
@@ -151,6 +151,11 @@ class ScriptRunner:
             ScriptInfo(script.name or "", script.alwayson, script.is_img2img, tuple(script.api_info or ()))
             for script in self.scripts
         ]
+
+
+def _ready(script: Script) -> bool:
+    """A script whose controls could not be made would miss its arguments."""
+    return script.args_from is not None or not overrides(script, "ui")
 
 
 def _telling(call: Callable[[], Any]) -> Callable[[], Any]:
