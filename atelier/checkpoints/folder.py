@@ -16,8 +16,7 @@ from atelier.checkpoints.fill import Source
 from atelier.checkpoints.header import TensorInfo
 from atelier.checkpoints.reader import read_header
 from atelier.families.family import Blueprint, Component, Family
-from atelier.families.latent import LatentSpace
-from atelier.families.sd1 import PREVIEW, SD1
+from atelier.families.sd1 import SD1, latent_space
 from atelier.sampling.prediction import Prediction
 
 INDEX = "model_index.json"
@@ -51,14 +50,8 @@ def open_folder(path: Path, allow_pickle: bool = False) -> tuple[Family, Bluepri
         "vae": Component("vae", lambda: _made(AutoencoderKL, vae), _same, ("",)),
         "text_encoder": Component("text_encoder", lambda: CLIPTextModel(CLIPTextConfig(**text)), _same, ("",)),
     }
-    levels = len(vae["block_out_channels"])
-    usual = levels == 4 and vae["block_out_channels"][0] == 128
-    latent = LatentSpace(
-        channels=int(vae.get("latent_channels", 4)),
-        factor=2 ** (levels - 1),
-        scale=float(vae.get("scaling_factor", 0.18215)),
-        preview=PREVIEW if usual else (),
-    )
+    scale = float(vae.get("scaling_factor", 0.18215))
+    latent = latent_space(vae["block_out_channels"], int(vae.get("latent_channels", 4)), scale)
     variant = "inpainting" if channels == 9 else ""
     sources = {name: _source(path / name, name, allow_pickle) for name in components}
     return SD1, Blueprint(components, _prediction(path), latent, channels, variant), sources

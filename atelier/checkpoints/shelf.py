@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from atelier.base.errors import NotFound
+from atelier.base.errors import NotFound, SaveFailed
 from atelier.base.files import HashCache
 from atelier.base.log import fields, logger
 from atelier.base.paths import Paths
@@ -180,13 +180,24 @@ class Shelf:
         weights = _main_file(file.path)
         if weights is None:
             return file
-        known = replace(file, sha256=self._hashes.sha256(weights))
+        known = replace(file, sha256=self._sha256(weights))
         self._checkpoints = tuple(known if f.path == file.path else f for f in self.checkpoints())
         return known
 
     def hashed_vae(self, vae: VaeFile) -> VaeFile:
         """The same VAE with its sha256, which is computed now if it is not known."""
-        return vae if vae.sha256 else replace(vae, sha256=self._hashes.sha256(vae.path))
+        return vae if vae.sha256 else replace(vae, sha256=self._sha256(vae.path))
+
+    def _sha256(self, path: Path) -> str | None:
+        """A model is not refused because its hash cannot be kept, or its file just went away."""
+        try:
+            return self._hashes.sha256(path)
+        except SaveFailed as error:
+            log.warning("hash not kept %s", fields(file=path.name, reason=error.message))
+            return self._hashes.known(path)
+        except OSError as error:
+            log.warning("hash not computed %s", fields(file=path.name, reason=str(error)))
+            return None
 
     def find_vae(self, name: str) -> VaeFile:
         """By file name, with or without its extension. Raises `NotFound`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from atelier.sampling.step import ModelInputs
 
 #: linear preview of the usual autoencoder's latents, measured by the InvokeAI project (Apache-2.0)
 PREVIEW = ((0.3444, 0.1385, 0.0670), (0.1247, 0.4027, 0.1494), (-0.3192, 0.2513, 0.2103), (-0.1307, -0.1874, -0.7445))
+VAE_WIDTHS = (128, 256, 512, 512)
 LATENT = LatentSpace(channels=4, factor=8, scale=0.18215, preview=PREVIEW)
 
 WIDTH = 768
@@ -86,13 +87,7 @@ def blueprint(evidence: Evidence) -> Blueprint:
             f"The configuration beside the checkpoint cannot be used: {type(error).__name__}: {error}.",
             remedy="Use the .yaml that came with the checkpoint.",
         ) from error
-    usual = evidence.config is None or "first_stage_config" not in params_of(evidence.config)
-    latent = LatentSpace(
-        channels=vae["latent_channels"],
-        factor=2 ** (len(vae["block_out_channels"]) - 1),
-        scale=scale,
-        preview=PREVIEW if usual else (),
-    )
+    latent = latent_space(vae["block_out_channels"], vae["latent_channels"], scale)
     components = {
         "unet": Component("unet", _maker(UNet2DConditionModel, unet), _unet_names(unet), (UNET_PREFIX,)),
         "vae": vae_component(vae),
@@ -101,6 +96,12 @@ def blueprint(evidence: Evidence) -> Blueprint:
         ),
     }
     return Blueprint(components, prediction, latent, in_channels, "inpainting" if in_channels == 9 else "")
+
+
+def latent_space(widths: Sequence[int], channels: int, scale: float) -> LatentSpace:
+    """For an autoencoder with these channels a level; one of other sizes gets its preview matrix when it is loaded."""
+    usual = tuple(widths) == VAE_WIDTHS
+    return LatentSpace(channels, 2 ** (len(widths) - 1), scale, preview=PREVIEW if usual else ())
 
 
 def vae_component(config: dict[str, Any]) -> Component:

@@ -41,6 +41,11 @@ def test_what_was_read_survives_the_file(tmp_path):
     assert torch.equal(read["x"], torch.arange(1000.0))
 
 
+def test_a_file_that_is_gone(tmp_path):
+    with pytest.raises(BadModelFile, match="cannot be read"), open_weights(tmp_path / "gone.safetensors"):
+        pytest.fail("there is nothing to open")
+
+
 def test_a_file_that_shrank_since_its_header_was_read(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({"x": torch.arange(1000.0)}, str(path))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,16 @@ def test_shortest_title_with_the_text_then_without_the_hash(stocked):
     assert stocked.find_checkpoint("model-1").name == "model-10.safetensors"
     assert stocked.find_checkpoint("photo [0123456789]").name == "sub/photo.safetensors"
     assert stocked.find_checkpoint("PHOTO").name == "sub/photo.safetensors"
+
+
+def test_a_hash_that_cannot_be_kept_is_still_used(models, shelf, paths):
+    path = put(models, "one.safetensors")
+    paths.cache.parent.mkdir(parents=True, exist_ok=True)
+    paths.cache.write_text("a file stands where the folder should be")
+    assert shelf.hashed(shelf.find_checkpoint("one")).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    gone = shelf.find_checkpoint("one")
+    path.unlink()
+    assert shelf.hashed(replace(gone, sha256=None)).sha256 is None
 
 
 def test_old_hash(stocked, models):

@@ -76,6 +76,28 @@ def test_configuration_files(tmp_path):
     assert heads == (5, 10, 20, 20)
 
 
+def test_the_original_configuration_beside_a_full_size_file():
+    """The one that people put beside their files: more than is needed, and no sizes of the text encoder."""
+    params = {
+        "linear_start": 0.00085, "linear_end": 0.012, "num_timesteps_cond": 1, "timesteps": 1000, "channels": 4,
+        "conditioning_key": "crossattn", "monitor": "val/loss_simple_ema", "scale_factor": 0.18215, "use_ema": False,
+        "unet_config": {"target": "x", "params": {
+            "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "num_res_blocks": 2,
+            "attention_resolutions": [4, 2, 1], "channel_mult": [1, 2, 4, 4], "num_heads": 8, "context_dim": 768,
+            "use_spatial_transformer": True, "transformer_depth": 1, "use_checkpoint": True, "legacy": False}},
+        "first_stage_config": {"target": "x", "params": {"embed_dim": 4, "ddconfig": {
+            "double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128,
+            "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}}},
+        "cond_stage_config": {"target": "x"},
+    }  # fmt: skip
+    with_yaml, without = made(params), made()
+    assert with_yaml.latent == without.latent and with_yaml.prediction.kind == "eps"
+    with torch.device("meta"):
+        for name, component in without.components.items():
+            mine, other = component.build().state_dict(), with_yaml.components[name].build().state_dict()
+            assert {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in other.items()}
+
+
 def test_call_joins_the_extra_channels_and_uses_the_networks_precision():
     sizes = TinySizes(in_channels=9)
     unet = tiny_unet(sizes)
