@@ -80,7 +80,7 @@ def variants(bench: Bench) -> Iterator[Figure]:
 
 
 def loading(bench: Bench) -> Iterator[Figure]:
-    rounds = bench.rounds or 3
+    rounds = bench.rounds or (2 if bench.quick else 3)
     if bench.quick:
         yield from measure_loading(STARTER, "float32", rounds, "loading.small")
         return
@@ -147,8 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     path = args.json or Path(__file__).parent / "results" / f"{stamp}{'-quick' if args.quick else ''}.json"
     write_report(path, about, figures)
-    print(f"\n{table(figures)}\n\n{about['processor']}, {about['threads']} threads, load {about['load']} before and "
-          f"{about['load_after']} after; torch {about['torch']}, diffusers {about['diffusers']}\nWritten: {path}")  # fmt: skip
+    print(f"\n{table(figures)}\n\n{machine.sentence(about)}\nWritten: {path}")
     return 0
 
 

@@ -31,8 +31,10 @@ def measure_loading(path: Path, dtype: str, rounds: int, name: str) -> Iterator[
     gigabytes, stored = found[0]["file"] / 1e9, found[0]["stored"]
     # Weights that the program widens, as half precision on a CPU, need their own size and not the file's.
     room = "the file" if stored == dtype else f"the weights in {dtype}"
-    yield figure(f"{name}.seconds", f"{name}: loading {gigabytes:.2g} GB as {dtype}", "s", spread([f["seconds"] for f in found]))
-    yield figure(f"{name}.peak", f"{name}: peak memory above the runtime, times {room}", "x",
-                 spread([(f["peak"] - f["before"]) / max(f["file"], f["weights"]) for f in found]),
-                 limit=MOST_TIMES_FILE,
-                 note=f"runtime alone {found[0]['before'] / 1e6:.0f} MB, peak with the model {found[0]['peak'] / 1e6:.0f} MB")  # fmt: skip
+    seconds = spread([f["seconds"] for f in found])
+    times = spread([(f["peak"] - f["before"]) / max(f["file"], f["weights"]) for f in found])
+    before, peak = found[0]["before"] / 1e6, found[0]["peak"] / 1e6
+    yield figure(f"{name}.seconds", f"{name}: loading {gigabytes:.2g} GB as {dtype}", "s", seconds)
+    note = f"runtime alone {before:.0f} MB, peak with the model {peak:.0f} MB"
+    what = f"{name}: peak memory above the runtime, times {room}"
+    yield figure(f"{name}.peak", what, "x", times, limit=MOST_TIMES_FILE, note=note)

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,13 @@ def describe() -> dict[str, Any]:
         "transformers": transformers.__version__,
         "atelier": PROGRAM_VERSION,
     }
+
+
+def sentence(about: Mapping[str, Any]) -> str:
+    return (
+        f"{about['processor']}, {about['threads']} threads, load {about['load']} before and {about['load_after']} "
+        f"after; torch {about['torch']}, diffusers {about['diffusers']}"
+    )
 
 
 def load() -> float:

@@ -34,8 +34,8 @@ def measure_overhead(studio: Studio, scene: Scene, effort: Effort, name: str, fu
 
     rounds = alternate({"bare": bare, "atelier": atelier}, effort)
     apart, _ = difference(seen["atelier"], seen["bare"])
-    size = f"{scene.side} x {scene.side}, {scene.steps} steps"
-    yield figure(f"{name}.step.bare", f"{name}: a step of the bare loop ({size})", "ms", rounds.spread("bare", "step"), scale=1000)
+    yield figure(f"{name}.step.bare", f"{name}: a step of the bare loop ({scene.size})", "ms",
+                 rounds.spread("bare", "step"), scale=1000)  # fmt: skip
     percent, milliseconds = (MOST_PERCENT, None) if full else (None, MOST_MILLISECONDS)
     same = f"pictures of both: largest difference {apart}/255"
     yield over(f"{name}.step", f"{name}: a step of Atelier over the bare loop", rounds.ratio("atelier", "bare", "step"),
@@ -43,6 +43,6 @@ def measure_overhead(studio: Studio, scene: Scene, effort: Effort, name: str, fu
     yield figure(f"{name}.step.ms", f"{name}: the same in time", "ms", rounds.difference("atelier", "bare", "step"),
                  scale=1000, limit=milliseconds)  # fmt: skip
     yield over(f"{name}.step.cpu", f"{name}: the same in processor time", rounds.ratio("atelier", "bare", "step_cpu"))
-    yield over(f"{name}.picture", f"{name}: a whole picture over the bare loop", rounds.ratio("atelier", "bare", "total"))
-    yield figure(f"{name}.picture.ms", f"{name}: the same in time", "ms", rounds.difference("atelier", "bare", "total"),
-                 scale=1000)  # fmt: skip
+    whole = rounds.ratio("atelier", "bare", "total"), rounds.difference("atelier", "bare", "total")
+    yield over(f"{name}.picture", f"{name}: a whole picture over the bare loop", whole[0])
+    yield figure(f"{name}.picture.ms", f"{name}: the same in time", "ms", whole[1], scale=1000)

@@ -27,7 +27,8 @@ class Pipeline:
         loop = BareLoop(model, scene, studio.settle)
         self.sigmas = loop.sigmas
         scheduler = EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="linspace", steps_offset=1,
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+            timestep_spacing="linspace", steps_offset=1,
             prediction_type="v_prediction" if model.prediction.kind == "v" else "epsilon",
         )  # fmt: skip
         self.pipe = StableDiffusionPipeline(
@@ -69,11 +70,11 @@ def measure_pipeline(studio: Studio, scene: Scene, effort: Effort, name: str) ->
 
     rounds = alternate({"diffusers": diffusers, "atelier": atelier}, effort)
     apart, mean = difference(seen["atelier"], seen["diffusers"])
-    size = f"{scene.side} x {scene.side}, {scene.steps} steps, {studio.engine.choice.precision}"
+    step, cpu, total = (rounds.ratio("atelier", "diffusers", kind) for kind in ("step", "step_cpu", "total"))
+    size = f"{scene.size}, {studio.engine.choice.precision}"
     yield figure(f"{name}.step.diffusers", f"{name}: a step of diffusers' pipeline ({size})", "ms",
                  rounds.spread("diffusers", "step"), scale=1000)  # fmt: skip
-    yield over(f"{name}.step", f"{name}: a step of Atelier over diffusers", rounds.ratio("atelier", "diffusers", "step"),
-               limit=MOST_PERCENT, note=f"pictures of both: largest difference {apart}/255, mean {mean:.3f}/255")  # fmt: skip
-    yield over(f"{name}.step.cpu", f"{name}: the same in processor time", rounds.ratio("atelier", "diffusers", "step_cpu"))
-    yield over(f"{name}.picture", f"{name}: a whole picture over diffusers", rounds.ratio("atelier", "diffusers", "total"),
-               limit=MOST_PERCENT)  # fmt: skip
+    yield over(f"{name}.step", f"{name}: a step of Atelier over diffusers", step, limit=MOST_PERCENT,
+               note=f"pictures of both: largest difference {apart}/255, mean {mean:.3f}/255")  # fmt: skip
+    yield over(f"{name}.step.cpu", f"{name}: the same in processor time", cpu)
+    yield over(f"{name}.picture", f"{name}: a whole picture over diffusers", total, limit=MOST_PERCENT)

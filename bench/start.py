@@ -1,4 +1,4 @@
-"""Start: from the command line to the first page and to the first picture, and the launcher's look at a second start."""
+"""Start: from the command line to the first page and picture, and the launcher's look at a second start."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from atelier.base.paths import PROGRAM
 from bench.report import Figure, figure
@@ -22,7 +23,10 @@ from bench.timing import spread
 
 PATIENCE = 180.0
 MOST_CHECK_SECONDS = 1.0
-REQUEST = {"prompt": "a panda on a blue background", "steps": 8, "width": 128, "height": 128, "seed": 1, "sampler_name": "Euler"}
+REQUEST = MappingProxyType({
+    "prompt": "a panda on a blue background", "steps": 8, "width": 128, "height": 128, "seed": 1,
+    "sampler_name": "Euler",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         self._began = time.perf_counter()
-        command = [sys.executable, str(PROGRAM / "webui.py"), "--port", str(port), "--data-dir", str(data), "--no-browser"]
+        command = [sys.executable, "webui.py", "--port", str(port), "--data-dir", str(data), "--no-browser"]
         with open(log, "wb") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd=PROGRAM)
 
@@ -58,7 +62,8 @@ class Server:
 
     def picture(self) -> float:
         """Seconds to the first picture from the HTTP API."""
-        return self._wait("/sdapi/v1/txt2img", json.dumps(REQUEST).encode(), lambda body: len(json.loads(body)["images"]) > 0)
+        body = json.dumps(dict(REQUEST)).encode()
+        return self._wait("/sdapi/v1/txt2img", body, lambda answer: bool(json.loads(answer)["images"]))
 
     def stop(self) -> None:
         if self._process.poll() is None:
@@ -69,7 +74,7 @@ class Server:
             self._process.kill()
             self._process.wait()
 
-    def _wait(self, path: str, body: bytes | None, good) -> float:
+    def _wait(self, path: str, body: bytes | None, good: Callable[[bytes], bool]) -> float:
         """Raises `RuntimeError` when the server ended, refused for good, or took longer than anybody would wait."""
         last = "no answer"
         while time.perf_counter() - self._began < PATIENCE:
@@ -109,10 +114,13 @@ def measure_start(work: Path, rounds: int) -> Iterator[Figure]:
     data.mkdir(parents=True, exist_ok=True)
     start_once(data)
     found = [start_once(data) for _ in range(rounds)]
-    what = "python webui.py to"
-    yield figure("start.page", f"{what} the first page", "s", spread([s.page for s in found]))
-    yield figure("start.engine", f"{what} an engine that is ready", "s", spread([s.engine for s in found]))
-    yield figure("start.picture", f"{what} the first picture (128 x 128, 8 steps)", "s", spread([s.picture for s in found]))
+    moments = {
+        "page": "the first page", "engine": "an engine that is ready",
+        "picture": "the first picture (128 x 128, 8 steps)",
+    }  # fmt: skip
+    for moment, words in moments.items():
+        seconds = spread([getattr(once, moment) for once in found])
+        yield figure(f"start.{moment}", f"python webui.py to {words}", "s", seconds)
     yield from measure_setup_check(work, rounds)
 
 
@@ -123,17 +131,19 @@ def measure_setup_check(work: Path, rounds: int) -> Iterator[Figure]:
     """
     name, what = "start.setup", "launch.py: the set-up check of a second start"
     if not (Path(sys.prefix) / "atelier-setup.json").exists():
-        yield Figure(name, what, "s", limit=MOST_CHECK_SECONDS, note="not measured: start with python launch.py bench")
+        note = "not measured: start with python launch.py bench"
+        yield Figure(name, what, "s", limit=MOST_CHECK_SECONDS, note=note)
         return
     python = shutil.which("python3") or sys.executable
-    command = [python, str(PROGRAM / "launch.py"), "prepare", "--venv-dir", sys.prefix, "--data-dir", str(work / "start"), "--offline"]
+    command = [python, "launch.py", "prepare", "--offline", "--venv-dir", sys.prefix, "--data-dir", str(work / "start")]
     seconds = []
     for _ in range(rounds + 1):
         began = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=PROGRAM, capture_output=True, text=True, check=False)
         seconds.append(time.perf_counter() - began)
         if done.returncode or "nothing to do" not in done.stdout:
             last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-            yield Figure(name, what, "s", limit=MOST_CHECK_SECONDS, note=f"not measured: the set-up is not complete: {last}")
+            note = f"not measured: the set-up is not complete: {last}"
+            yield Figure(name, what, "s", limit=MOST_CHECK_SECONDS, note=note)
             return
     yield figure(name, what, "s", spread(seconds[1:]), limit=MOST_CHECK_SECONDS)

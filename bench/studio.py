@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from atelier.base.events import Event, StepDone
 from atelier.base.paths import Paths
@@ -35,6 +34,10 @@ class Scene:
     seed: int = 1234
     prompt: str = "a panda on a blue background"
     negative: str = "blurry"
+
+    @property
+    def size(self) -> str:
+        return f"{self.side} x {self.side}, {self.steps} steps"
 
     def request(self) -> GenerationRequest:
         return GenerationRequest().with_values(
@@ -84,8 +87,8 @@ class Studio:
             if isinstance(event, StepDone):
                 clock.mark()
 
-        with torch.no_grad():
-            result = generate(scene.request(), self.engine.services, settings=self.settings(), publish=hear, job="bench")
+        request, services = scene.request(), self.engine.services
+        result = generate(request, services, settings=self.settings(), publish=hear, job="bench")
         return clock.figures(), np.asarray(result.images[0])
 
     def close(self) -> None:

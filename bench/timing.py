@@ -81,7 +81,7 @@ class Effort:
 
 
 def alternate(contenders: Mapping[str, Work], effort: Effort) -> Rounds:
-    """Every round runs each contender once, in their order. When to end is decided by the spread, never by the median."""
+    """Every round runs each contender once, in their order. The spread decides when to end, never the median."""
     for _ in range(effort.warmup):
         for work in contenders.values():
             work()

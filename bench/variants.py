@@ -39,7 +39,8 @@ def _first(module: nn.Module) -> nn.Module:
 PLAIN = Variant("plain", "as loaded")
 VARIANTS = (
     Variant("channels_last", "channels_last", before=_last, after=_first),
-    Variant("plain_attention", "attention by two matrix products", before=lambda m: m.set_attn_processor(AttnProcessor()),
+    Variant("plain_attention", "attention by two matrix products",
+            before=lambda m: m.set_attn_processor(AttnProcessor()),
             after=lambda m: m.set_attn_processor(AttnProcessor2_0())),
     Variant("bfloat16", "bfloat16", half=True),
     Variant("bfloat16_channels_last", "bfloat16, channels_last", half=True, before=_last, after=_first),
@@ -96,7 +97,8 @@ def _decoding(studio: Studio, scene: Scene, effort: Effort, name: str) -> Iterat
 
         return work
 
-    rounds = alternate({"plain": contender("plain", _first), "channels_last": contender("channels_last", _last)}, effort)
+    contenders = {"plain": contender("plain", _first), "channels_last": contender("channels_last", _last)}
+    rounds = alternate(contenders, effort)
     yield figure(f"{name}.decode", f"{name}: decoding, as loaded", "ms", rounds.spread("plain", "step"), scale=1000)
     apart = float((seen["channels_last"] - seen["plain"]).abs().max()) * 255 / 2
     yield over(f"{name}.decode.channels_last", f"{name}: decoding with channels_last over as loaded",

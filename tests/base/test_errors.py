@@ -46,7 +46,9 @@ def test_without_a_remedy_nothing_is_appended():
     assert str(OutOfMemory("No room.")) == "No room."
 
 
-@pytest.mark.parametrize("data", [{}, {"code": "of_tomorrow", "message": "new"}, {"code": "bad_request", "fields": None}])
+@pytest.mark.parametrize("data", [
+    {}, {"code": "of_tomorrow", "message": "new"}, {"code": "bad_request", "fields": None},
+])  # fmt: skip
 def test_what_is_unknown_or_missing_still_gives_a_failure(data):
     error = failure_from_json(data)
     assert isinstance(error, AtelierError) and error.message == data.get("message", "")

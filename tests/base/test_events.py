@@ -9,9 +9,21 @@ from dataclasses import replace
 import pytest
 
 from atelier.base.events import (
-    EVENTS, EngineChanged, EventBus, JobFailed, JobFinished, JobQueued, JobStarted, Notice, PictureReady, PreviewReady,
-    SettingsChanged, StageChanged, StepDone, event_from_json,
-)  # fmt: skip
+    EVENTS,
+    EngineChanged,
+    EventBus,
+    JobFailed,
+    JobFinished,
+    JobQueued,
+    JobStarted,
+    Notice,
+    PictureReady,
+    PreviewReady,
+    SettingsChanged,
+    StageChanged,
+    StepDone,
+    event_from_json,
+)
 
 
 def drain(subscription):
@@ -167,9 +179,12 @@ def test_closing_ends_a_waiting_loop():
 def test_many_publishers_get_every_number_once():
     bus = EventBus()
     with bus.subscribe("a", limit=10_000) as heard:
-        threads = [
-            threading.Thread(target=lambda: [bus.publish(Notice(job="a", message="x")) for _ in range(100)]) for _ in range(4)
-        ]
+
+        def publish():
+            for _ in range(100):
+                bus.publish(Notice(job="a", message="x"))
+
+        threads = [threading.Thread(target=publish) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

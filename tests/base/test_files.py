@@ -63,7 +63,8 @@ def test_a_disk_that_refuses_is_a_typed_failure_with_a_remedy(tmp_path, monkeypa
     with pytest.raises(SaveFailed) as caught:
         write_bytes(path, b"new")
     monkeypatch.undo()
-    assert remedy in caught.value.remedy and str(path) in caught.value.message and caught.value.fields["path"] == str(path)
+    assert remedy in caught.value.remedy and str(path) in caught.value.message
+    assert caught.value.fields["path"] == str(path)
     assert path.read_bytes() == b"old" and names(tmp_path) == ["x.bin"]
 
 

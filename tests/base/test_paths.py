@@ -40,8 +40,9 @@ def test_embeddings_stand_beside_the_models(paths):
 def test_folders_given_by_the_user_follow(tmp_path):
     there = tmp_path / "other"
     paths = Paths(
-        data=tmp_path, program=tmp_path, models_dir=tmp_path / "m", checkpoint_dirs=(there, tmp_path / "m" / "Stable-diffusion"),
-        vae_dirs=(there / "vae",), lora_dirs=(there / "lora",), embedding_dirs=(there / "emb",),
+        data=tmp_path, program=tmp_path, models_dir=tmp_path / "m",
+        checkpoint_dirs=(there, tmp_path / "m" / "Stable-diffusion"), vae_dirs=(there / "vae",),
+        lora_dirs=(there / "lora",), embedding_dirs=(there / "emb",),
         hypernetwork_dirs=(there / "hyper",), extra={"checkpoint": (there / "more",), "ESRGAN": (there / "esrgan",)},
     )  # fmt: skip
     # The same folder is looked through once.
@@ -54,5 +55,6 @@ def test_folders_given_by_the_user_follow(tmp_path):
 
 
 def test_settings_and_styles_can_be_elsewhere(tmp_path):
-    paths = Paths(data=tmp_path, settings_file=Path("/elsewhere/config.json"), styles_files=(Path("/a.csv"), Path("/b.csv")))
-    assert paths.settings == Path("/elsewhere/config.json") and paths.styles == (Path("/a.csv"), Path("/b.csv"))
+    config, styles = Path("/elsewhere/config.json"), (Path("/a.csv"), Path("/b.csv"))
+    paths = Paths(data=tmp_path, settings_file=config, styles_files=styles)
+    assert paths.settings == config and paths.styles == styles
