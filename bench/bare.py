@@ -39,9 +39,10 @@ class BareLoop:
 
     def paint(self, unet: nn.Module | None = None) -> tuple[Figures, np.ndarray]:
         """`unet` takes the place of the model's own, in its own precision."""
+        unet = unet or self.model.denoiser
         clock = StepClock(self.settle)
-        with torch.no_grad():
-            latents = self.sample(unet or self.model.denoiser, clock)
+        with torch.no_grad(), clock.watching(unet):
+            latents = self.sample(unet, clock)
             raw = self.model.latent.raw(latents).to(place_of(self.model.vae)[1])
             pixels = self.model.vae.decode(raw, return_dict=False)[0]
             picture = to_picture(pixels)

@@ -43,6 +43,12 @@ def measure_overhead(studio: Studio, scene: Scene, effort: Effort, name: str, fu
     yield figure(f"{name}.step.ms", f"{name}: the same in time", "ms", rounds.difference("atelier", "bare", "step"),
                  scale=1000, limit=milliseconds)  # fmt: skip
     yield over(f"{name}.step.cpu", f"{name}: the same in processor time", rounds.ratio("atelier", "bare", "step_cpu"))
+    # What is inside of the network is equal on both sides but for the noise of the machine.
+    outside = rounds.share("atelier", "bare", "outside", "step")
+    yield figure(f"{name}.outside", f"{name}: the same counted outside of the network", "%", outside, scale=100,
+                 limit=percent)  # fmt: skip
+    yield figure(f"{name}.outside.ms", f"{name}: the same in time", "ms",
+                 rounds.difference("atelier", "bare", "outside"), scale=1000, limit=milliseconds)  # fmt: skip
     whole = rounds.ratio("atelier", "bare", "total"), rounds.difference("atelier", "bare", "total")
     yield over(f"{name}.picture", f"{name}: a whole picture over the bare loop", whole[0])
     yield figure(f"{name}.picture.ms", f"{name}: the same in time", "ms", whole[1], scale=1000)

@@ -46,7 +46,7 @@ class Pipeline:
             clock.mark()
             return values
 
-        with torch.no_grad():
+        with torch.no_grad(), clock.watching(self.pipe.unet):
             images = self.pipe(
                 prompt=self.scene.prompt, negative_prompt=self.scene.negative, height=self.scene.side,
                 width=self.scene.side, sigmas=self.sigmas, guidance_scale=self.scene.cfg,
@@ -77,4 +77,8 @@ def measure_pipeline(studio: Studio, scene: Scene, effort: Effort, name: str) ->
     yield over(f"{name}.step", f"{name}: a step of Atelier over diffusers", step, limit=MOST_PERCENT,
                note=f"pictures of both: largest difference {apart}/255, mean {mean:.3f}/255")  # fmt: skip
     yield over(f"{name}.step.cpu", f"{name}: the same in processor time", cpu)
+    yield figure(f"{name}.outside", f"{name}: a step outside of the network, Atelier", "ms",
+                 rounds.spread("atelier", "outside"), scale=1000)  # fmt: skip
+    yield figure(f"{name}.outside.diffusers", f"{name}: a step outside of the network, diffusers", "ms",
+                 rounds.spread("diffusers", "outside"), scale=1000)  # fmt: skip
     yield over(f"{name}.picture", f"{name}: a whole picture over diffusers", total, limit=MOST_PERCENT)

@@ -88,7 +88,8 @@ class Studio:
                 clock.mark()
 
         request, services = scene.request(), self.engine.services
-        result = generate(request, services, settings=self.settings(), publish=hear, job="bench")
+        with clock.watching(self.model.denoiser):
+            result = generate(request, services, settings=self.settings(), publish=hear, job="bench")
         return clock.figures(), np.asarray(result.images[0])
 
     def close(self) -> None:

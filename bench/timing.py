@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from torch import nn
 
 #: what one run of a contender gives: figures by name, such as "step" in seconds
 Figures = Mapping[str, float]
@@ -64,6 +67,11 @@ class Rounds:
     def ratio(self, of: str, to: str, figure: str) -> Spread:
         return spread(ratios(self.values(of, figure), self.values(to, figure)))
 
+    def share(self, of: str, minus: str, part: str, whole: str) -> Spread:
+        """The difference of one figure, as a share of another one of the contender that is subtracted."""
+        apart = differences(self.values(of, part), self.values(minus, part))
+        return spread(ratios(apart, self.values(minus, whole)))
+
     def difference(self, of: str, minus: str, figure: str) -> Spread:
         return spread(differences(self.values(of, figure), self.values(minus, figure)))
 
@@ -103,30 +111,55 @@ class StepClock:
     """Marks the moments at which steps begin (or end), and gives the figures of a run.
 
     `settle` waits for work that a device still has in its queue. Figures: "step" and "step_cpu", mean seconds between
-    first and last mark; "total" and "total_cpu", seconds of the whole run. The processor's figures count all threads
-    of this process, and nothing that other programs did.
+    first and last mark; "total" and "total_cpu", seconds of the whole run; "outside", seconds of a step that passed
+    outside of the watched module. The processor's figures count all threads of this process, and nothing that other
+    programs did.
     """
 
     def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
         self._settle = settle
-        self._marks: list[tuple[float, float]] = []
+        self._marks: list[tuple[float, float, float]] = []
+        self._inside = 0.0
         self._began = self._now()
 
     def mark(self) -> None:
         self._marks.append(self._now())
 
+    @contextmanager
+    def watching(self, module: nn.Module) -> Iterator[None]:
+        """Counts the time that passes inside of the module's calls. What is left is hardly touched by the noise of a
+        busy machine, because the module takes nearly all of a step."""
+        entered: list[float] = []
+
+        def enter(*_: object) -> None:
+            self._settle()
+            entered.append(time.perf_counter())
+
+        def leave(*_: object) -> None:
+            self._settle()
+            self._inside += time.perf_counter() - entered.pop()
+
+        handles = (module.register_forward_pre_hook(enter), module.register_forward_hook(leave))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
     def figures(self) -> Figures:
         ended = self._now()
         if len(self._marks) < 2:
             raise ValueError("a step cannot be measured with fewer than two marks")
-        (wall, cpu), (last_wall, last_cpu), steps = self._marks[0], self._marks[-1], len(self._marks) - 1
+        (wall, cpu, inside), (last_wall, last_cpu, last_inside) = self._marks[0], self._marks[-1]
+        steps = len(self._marks) - 1
         return {
             "step": (last_wall - wall) / steps,
             "step_cpu": (last_cpu - cpu) / steps,
+            "outside": (last_wall - wall - (last_inside - inside)) / steps,
             "total": ended[0] - self._began[0],
             "total_cpu": ended[1] - self._began[1],
         }
 
-    def _now(self) -> tuple[float, float]:
+    def _now(self) -> tuple[float, float, float]:
         self._settle()
-        return time.perf_counter(), time.process_time()
+        return time.perf_counter(), time.process_time(), self._inside

@@ -46,8 +46,9 @@ def test_the_bare_loop_gives_the_same_picture(studio):
     figures, bare = BareLoop(studio.model, SCENE, studio.settle).paint()
     others, ours = studio.paint(SCENE)
     assert bare.shape == ours.shape == (64, 64, 3) and difference(bare, ours)[0] <= 1
-    assert set(figures) == set(others) == {"step", "step_cpu", "total", "total_cpu"}
-    assert all(figures["total"] >= 2 * figures["step"] > 0 for figures in (figures, others))
+    assert set(figures) == set(others) == {"step", "step_cpu", "outside", "total", "total_cpu"}
+    for one in (figures, others):
+        assert one["total"] >= 2 * one["step"] > 0 and 0 < one["outside"] < one["step"]
 
 
 def test_nothing_is_saved_among_the_outputs(studio):
@@ -58,11 +59,12 @@ def test_nothing_is_saved_among_the_outputs(studio):
 def test_overhead(studio):
     found = by_name(measure_overhead(studio, SCENE, EFFORT, "overhead.tiny", full=False))
     assert set(found) == {"overhead.tiny" + end for end in (
-        ".step.bare", ".step", ".step.ms", ".step.cpu", ".picture", ".picture.ms")}  # fmt: skip
+        ".step.bare", ".step", ".step.ms", ".step.cpu", ".outside", ".outside.ms", ".picture", ".picture.ms",
+    )}  # fmt: skip
     assert found["overhead.tiny.step.ms"].limit == 8.0 and found["overhead.tiny.step"].limit is None
     assert found["overhead.tiny.step"].unit == "%" and found["overhead.tiny.step"].value > -100
     full = by_name(measure_overhead(studio, SCENE, EFFORT, "o", full=True))
-    assert full["o.step"].limit == 3.0 and full["o.step.ms"].limit is None
+    assert full["o.step"].limit == full["o.outside"].limit == 3.0 and full["o.step.ms"].limit is None
 
 
 def test_diffusers(studio):

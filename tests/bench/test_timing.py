@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from bench import timing
 from bench.timing import Effort, Rounds, StepClock, alternate, differences, ratios, spread
@@ -37,6 +38,7 @@ def test_a_machine_that_slows_down_changes_no_ratio():
     assert rounds.ratio("a", "b", "step").median == pytest.approx(1.1)
     assert rounds.ratio("a", "b", "step").relative == pytest.approx(0.0)
     assert rounds.difference("a", "b", "step").median == pytest.approx(0.25)
+    assert rounds.share("a", "b", "step", "step").median == pytest.approx(0.1)
     assert len(rounds) == 4
 
 
@@ -69,16 +71,22 @@ def test_rounds_that_never_agree_end():
 
 
 def test_a_clock_takes_the_mean_of_the_steps_between_its_marks(monkeypatch):
-    moments = iter([0.0, 10.0, 13.0, 16.0, 20.0])
+    # Begun, a mark, in and out of the network, a mark, in and out, a mark, the end.
+    moments = iter([0.0, 10.0, 10.5, 12.5, 13.0, 13.5, 15.0, 16.0, 20.0])
     processor = iter([0.0, 1.0, 3.0, 5.0, 6.0])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(moments))
     monkeypatch.setattr(timing.time, "process_time", lambda: next(processor))
     settled = []
     clock = StepClock(lambda: settled.append(1))
-    for _ in range(3):
+    network = nn.Identity()
+    with clock.watching(network):
         clock.mark()
-    assert clock.figures() == {"step": 3.0, "step_cpu": 2.0, "total": 20.0, "total_cpu": 6.0}
-    assert len(settled) == 5
+        for _ in range(2):
+            network(1)
+            clock.mark()
+    network(1)
+    assert clock.figures() == {"step": 3.0, "step_cpu": 2.0, "outside": 1.25, "total": 20.0, "total_cpu": 6.0}
+    assert len(settled) == 9
 
 
 def test_one_mark_is_no_step():
