@@ -97,11 +97,15 @@ class Trainer:
         self.progress.say("gap", seen=self.state.counters.seen, errors=as_line(gap))
 
     def run(self, save: Path) -> None:
-        """Trains for the options' minutes, pauses not counted; saves the state at every measurement and at the end."""
+        """Trains for the options' minutes, pauses not counted; saves the state at every measurement and at the end.
+
+        A file `stop` beside the state ends the chunk early, with its state saved.
+        """
+        stop = save.parent / "stop"
         counters, limit = self.state.counters, self.options.minutes * 60
         begun = measured = time.monotonic()
         first_step, first_seen, total, number = counters.steps, counters.seen, 0.0, 0
-        while (passed := time.monotonic() - begun) < limit:
+        while (passed := time.monotonic() - begun) < limit and not stop.exists():
             slept = self.progress.wait_while_paused()
             begun, measured = begun + slept, measured + slept
             self.state.set_rate(self._rate(first_step, passed / limit))
