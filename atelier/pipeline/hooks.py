@@ -71,12 +71,12 @@ class PipelineHooks:
         """After the model, before positive and negative predictions are combined."""
 
     @hookspec
-    def after_guidance(self, sampling_pass: Pass, step: Step) -> None:
-        """After the predictions were combined and the mask was applied."""
-
-    @hookspec
     def blend_mask(self, sampling_pass: Pass, step: Step) -> None:
         """Inpainting: after the prediction was blended with the source under the mask, at each step."""
+
+    @hookspec
+    def after_guidance(self, sampling_pass: Pass, step: Step) -> None:
+        """After the predictions were combined and the mask was applied."""
 
     @hookspec
     def after_sampling(self, sampling_pass: Pass) -> None:

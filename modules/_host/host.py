@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.base.errors import NotReady
-from atelier.base.events import Event, ModelLoaded, Notice, PictureReady, SettingsChanged
+from atelier.base.events import FINAL, Event, ModelLoaded, Notice, PictureReady, SettingsChanged
 from atelier.base.log import fields, logger
 from atelier.params.capabilities import ScriptInfo
 from atelier.params.request import GenerationRequest
@@ -163,10 +163,19 @@ class Host:
         return [*self.txt2img.describe(), *self.img2img.describe()]
 
     def heard(self, event: Event) -> None:
-        if isinstance(event, SettingsChanged):
+        if event.kind in FINAL:
+            self._job_ended(event.job)
+        elif isinstance(event, SettingsChanged):
             self.options.changed(event.keys)
         elif isinstance(event, ModelLoaded) and event.title:
             self.callbacks.fire("model_loaded", self.model_view())
+
+    def _job_ended(self, job: str) -> None:
+        """A run that was cancelled or failed has not said so to the scripts' side. Events come on the job's thread."""
+        run = self.tickets.run
+        if run is not None and run.job == job:
+            self.tickets.pop_to(None)
+            self.state.end()
 
 
 def attach_host(app: Any) -> Host:

@@ -23,7 +23,8 @@ class OptionsData(dict):
     """`opts.data`: reads and writes go to the settings, so that it can be used like the plain dict it is in A1111."""
 
     def __init__(self, options: Options) -> None:
-        super().__init__()
+        # The encoder of json looks at the real size before anything else, so the real dict is never empty.
+        super().__init__({"": None})
         self._options = options
 
     def __getitem__(self, key: str) -> Any:
@@ -67,6 +68,10 @@ class OptionsData(dict):
     def copy(self) -> dict[str, Any]:
         return dict(self.items())
 
+    def __reduce__(self) -> Any:
+        # Copies, deep ones too, are plain dicts of the values at that moment.
+        return (dict, (self.copy(),))
+
     def pop(self, key: str, *default: Any) -> Any:
         if key in self._options._extra:
             return self._options._extra.pop(key)
@@ -103,10 +108,8 @@ class Options:
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
             raise AttributeError(key)
-        try:
+        if key in self.data:
             return self._value(key)
-        except KeyError:
-            pass
         info = self.data_labels.get(key)
         if info is not None:
             return info.default
@@ -148,7 +151,8 @@ class Options:
         if before == value or (is_api and getattr(self.data_labels.get(key), "restrict_api", False)):
             return False
         self._put(key, value)
-        if run_callbacks:
+        if run_callbacks and key not in self._settings.declarations:
+            # For declared ones the settings tell of every change, whoever makes it.
             self._notify(key)
         return True
 
