@@ -35,7 +35,7 @@ window.atelier = window.atelier || {};
         build() {
             this.file = make("input", {type: "file", accept: "image/*", onchange: () => this.choose()});
             this.hint = make("button.canvas-hint", {type: "button", onclick: () => this.file.click()},
-                make("span.canvas-hint-mark", {"aria-hidden": true}, "＋"), this.getAttribute("label") || "Choose a picture");
+                make("span.canvas-hint-mark", {}, atelier.icon("image")), this.getAttribute("label") || "Choose a picture");
             this.view = make("canvas");
             this.cursor = make("div.canvas-cursor");
             this.frame = make("div.canvas-frame", {"data-testid": "image", tabindex: 0}, this.view, this.cursor, this.hint, this.file);
@@ -45,29 +45,29 @@ window.atelier = window.atelier || {};
         }
 
         fillBar() {
-            const button = (sign, title, action, name = "") => make("button.canvas-tool", {
+            const button = (icon, title, action, name = "") => make("button.canvas-tool", {
                 type: "button", title, "aria-label": title, "data-tool": name || null, onclick: () => { action(); this.refresh(); },
-            }, sign);
+            }, atelier.icon(icon));
             const tools = [];
             if (this.paints) {
                 this.size = make("input.canvas-size", {type: "range", min: 1, max: 300, value: 40, title: "Brush size: [ and ], or Ctrl+wheel",
                     "aria-label": "Brush size"});
                 this.color = make("input.canvas-color", {type: "color", value: "#d05f38", title: "Colour", "aria-label": "Colour"});
                 tools.push(
-                    button("✏️", "Brush (B)", () => { this.tool = "brush"; }, "brush"),
-                    button("🧽", "Eraser (E, or right mouse button)", () => { this.tool = "eraser"; }, "eraser"),
-                    button("✋", "Move (hold Space)", () => { this.tool = "hand"; }, "hand"), this.size);
+                    button("brush", "Brush (B)", () => { this.tool = "brush"; }, "brush"),
+                    button("eraser", "Eraser (E, or right mouse button)", () => { this.tool = "eraser"; }, "eraser"),
+                    button("hand", "Move (hold Space)", () => { this.tool = "hand"; }, "hand"), this.size);
                 if (this.mode !== "mask") tools.push(this.color);
-                tools.push(button("↶", "Undo (Ctrl+Z)", () => this.layer.undo()), button("↷", "Redo (Ctrl+Y)", () => this.layer.redo()));
+                tools.push(button("undo", "Undo (Ctrl+Z)", () => this.layer.undo()), button("redo", "Redo (Ctrl+Y)", () => this.layer.redo()));
                 if (this.mode !== "sketch") {
                     this.opacity = make("input.canvas-opacity", {type: "range", min: 10, max: 100, value: 60, title: "How strongly the mask is shown",
                         "aria-label": "Mask opacity", oninput: () => this.paint()});
-                    tools.push(button("■", "Mask everything", () => this.layer.fill(this.ink)), button("◩", "Invert the mask", () => this.layer.invert(this.ink)));
+                    tools.push(button("fill", "Mask everything", () => this.layer.fill(this.ink)), button("invert", "Invert the mask", () => this.layer.invert(this.ink)));
                 }
-                tools.push(button("⌫", "Clear what was painted", () => this.layer.clear()));
+                tools.push(button("wipe", "Clear what was painted", () => this.layer.clear()));
                 if (this.opacity) tools.push(this.opacity);
             }
-            tools.push(make("span.canvas-space"), button("⤢", "Fit into the frame (R)", () => this.fit()), button("✕", "Remove the picture", () => this.remove_()));
+            tools.push(make("span.canvas-space"), button("fit", "Fit into the frame (R)", () => this.fit()), button("close", "Remove the picture", () => this.remove_()));
             tools[tools.length - 1].setAttribute("aria-label", "Clear");
             this.bar.append(...tools);
         }
@@ -96,6 +96,7 @@ window.atelier = window.atelier || {};
             // On its way while the person paints.
             this.uploading = atelier.api.upload(file);
             this.uploading.catch((error) => atelier.toast(error.message, error.remedy, "error"));
+            this.tell(file);
         }
 
         // A picture that the server has: {sha256, width, height}.
@@ -105,7 +106,11 @@ window.atelier = window.atelier || {};
             this.stored = {sha256, width, height};
             this.uploading = null;
             this.sent = {};
+            this.tell(null);
         }
+
+        // Others hear that there is another picture; `file` is null when it came from the server.
+        tell(file) { this.dispatchEvent(new CustomEvent("picture", {bubbles: true, detail: file})); }
 
         async load(url) {
             const image = new Image();
@@ -117,7 +122,6 @@ window.atelier = window.atelier || {};
             if (!same || this.mode !== "mask") this.layer.reset(image.naturalWidth, image.naturalHeight);
             this.fit();
             this.refresh();
-            this.dispatchEvent(new CustomEvent("picture", {bubbles: true}));
         }
 
         remove_() {
@@ -127,7 +131,7 @@ window.atelier = window.atelier || {};
             this.layer.reset(1, 1);
             this.paint();
             this.refresh();
-            this.dispatchEvent(new CustomEvent("picture", {bubbles: true}));
+            this.tell(null);
         }
 
         // -- what is sent: {sha256, width, height}

@@ -138,7 +138,8 @@ function dressAsGradio3(root) {
             uiCurrentTab = tab;
             executeCallbacks(uiTabChangeCallbacks);
         }
-        if (!loaded && gradioApp().querySelector("#txt2img_prompt textarea")) {
+        // Kinds of components arrive one after another; the last element of the page tells that all are there.
+        if (!loaded && gradioApp().querySelector("#txt2img_prompt textarea") && document.getElementById("atelier-titles")) {
             loaded = true;
             loadOptions().finally(() => {
                 window.atelier.loadedAt = performance.now();

@@ -11,7 +11,7 @@ window.atelier = window.atelier || {};
             this.pictures = [];
             this.index = 0;
             this.image = make("img", {"data-testid": "detailed-image", alt: "", draggable: true, onclick: () => this.zoom()});
-            this.hint = make("div.gallery-empty", {}, make("span.gallery-empty-mark", {"aria-hidden": true}), make("span", {}, EMPTY));
+            this.hint = make("div.gallery-empty", {}, make("span.gallery-empty-mark", {}, atelier.icon("image")), make("span", {}, EMPTY));
             this.stage = make("div.preview", {tabindex: 0}, this.hint, this.image);
             this.strip = make("div.grid-wrap.thumbnails", {role: "listbox", "aria-label": "Pictures"});
             this.stage.addEventListener("keydown", (event) => this.key(event));

@@ -25,11 +25,11 @@ window.atelier = window.atelier || {};
             const button = (text, title, action) => make("button", {type: "button", title, "aria-label": title,
                 onclick: (event) => { event.stopPropagation(); action(); }}, text);
             this.image = make("img", {id: "modalImage", alt: "", onclick: (event) => { event.stopPropagation(); this.toggle(event); }});
-            this.link = make("a", {title: "Open the file", target: "_blank", onclick: (event) => event.stopPropagation()}, "⤢");
+            this.link = make("a", {title: "Open the file", target: "_blank", onclick: (event) => event.stopPropagation()}, atelier.icon("open"));
             this.count = make("span.modal-count");
             this.element = make("div", {id: "lightboxModal", tabindex: 0, role: "dialog", "aria-label": "Picture",
                 onclick: () => this.close(), onkeydown: (event) => this.key(event)},
-            make("div.modalControls", {}, this.count, this.link, button("✕", "Close", () => this.close())),
+            make("div.modalControls", {}, this.count, this.link, button(atelier.icon("close"), "Close", () => this.close())),
             button("‹", "Previous", () => this.step(-1)), this.image, button("›", "Next", () => this.step(1)));
             document.body.append(this.element);
         },

@@ -11,10 +11,7 @@ window.atelier = window.atelier || {};
     };
 
     async function start() {
-        for (const button of document.querySelectorAll("button.tool")) {
-            const title = TITLES[button.id];
-            if (title) button.title = title;
-        }
+        atelier.dressButtons(JSON.parse(document.getElementById("atelier-titles").textContent));
         for (const [tab, panel] of Object.entries(atelier.panels)) {
             const gallery = await atelier.present(`#${tab}_gallery atelier-gallery`);
             gallery.addEventListener("chosen", (event) => panel.chosen(event.detail));
@@ -36,8 +33,6 @@ window.atelier = window.atelier || {};
             show();
         }
     }
-
-    const TITLES = Object.assign({}, JSON.parse(document.getElementById("atelier-titles")?.textContent || "{}"));
 
     onUiUpdate(() => atelier.panels.img2img.follow());
     onUiLoaded(start);

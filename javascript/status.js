@@ -103,7 +103,7 @@ window.atelier = window.atelier || {};
             this.text = make("span.status-text", {}, "Connecting…");
             const toggle = make("button.tool.theme-toggle", {
                 type: "button", title: "Light or dark", "aria-label": "Light or dark", onclick: () => atelier.theme.toggle(),
-            }, "◐");
+            }, atelier.icon("theme"));
             this.chip = make("span.status-chip.busy", {}, this.dot, this.text);
             this.append(this.chip, toggle);
             status.element = this;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-import gradio as gr
+from atelier.web.markup import markup
 
 #: picture: only shown; sketch: colours painted on it; mask: what is to be painted anew; color-mask: both at once
 MODES = ("picture", "sketch", "mask", "color-mask")
@@ -16,7 +16,7 @@ def place_canvas(elem_id: str, mode: str = "picture", label: str = "") -> Any:
     if mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}")
     words = html.escape(label, quote=True)
-    return gr.HTML(
+    return markup(
         f'<atelier-canvas mode="{mode}" label="{words}"></atelier-canvas>', elem_id=elem_id,
-        elem_classes=["atelier-canvas-holder"], js_on_load=None,
+        classes=["atelier-canvas-holder"],
     )  # fmt: skip

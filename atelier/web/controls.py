@@ -5,15 +5,16 @@ from __future__ import annotations
 import gradio as gr
 
 from atelier.app import App
+from atelier.web.markup import markup
 from atelier.web.panel import Panel, tool
 
 
 def sampler_row(panel: Panel) -> None:
     form = panel.form
     with gr.Row(elem_id=f"sampler_selection_{panel.tab}"):
-        form.place("sampling.sampler", min_width=140)
-        form.place("sampling.scheduler", min_width=120)
-    form.place("sampling.steps")
+        form.place("sampling.sampler", min_width=140, scale=1)
+        form.place("sampling.scheduler", min_width=120, scale=1)
+        form.place("sampling.steps", min_width=180, scale=2)
 
 
 def size_column(panel: Panel) -> None:
@@ -28,7 +29,12 @@ def swap_button(panel: Panel) -> None:
     with gr.Column(elem_id=f"{tab}_dimensions_row", scale=0, min_width=40, elem_classes=["dimensions-tools"]):
         tool("⇅", f"{tab}_res_switch_btn", "Swap width and height", f"switchWidthHeight('{tab}')")
         if tab == "img2img":
-            tool("📐", f"{tab}_detect_image_size_btn", "Take the size of the picture", "atelier.panels.img2img.takeSize()")
+            tool(
+                "📐",
+                f"{tab}_detect_image_size_btn",
+                "Take the size of the picture",
+                "atelier.panels.img2img.takeSize()",
+            )
 
 
 def batch_column(panel: Panel) -> None:
@@ -61,12 +67,14 @@ def hires_accordion(panel: Panel) -> None:
     form, tab = panel.form, panel.tab
     with gr.Accordion("Hires. fix", open=False, elem_id=f"{tab}_hr", elem_classes=["input-accordion"]):
         form.place("hires.enabled", elem_id=f"{tab}_hr-checkbox", elem_classes=["input-accordion-checkbox"])
-        gr.HTML("", elem_id="txtimg_hr_finalres", elem_classes=["resolution-note"], js_on_load=None)
+        markup("", elem_id="txtimg_hr_finalres", classes=["resolution-note"])
         with form.row("hires.upscaler", "hires.steps", "hires.denoising_strength", elem_id=f"{tab}_hires_fix_row1"):
             pass
         with form.row("hires.scale", "hires.resize_x", "hires.resize_y", elem_id=f"{tab}_hires_fix_row2"):
             pass
-        with gr.Accordion("Other model, sampler and prompt for the second pass", open=False, elem_id=f"{tab}_hires_more"):
+        with gr.Accordion(
+            "Other model, sampler and prompt for the second pass", open=False, elem_id=f"{tab}_hires_more"
+        ):
             form.place("hires.checkpoint", elem_id="hr_checkpoint", label="Checkpoint")
             with gr.Row(elem_id=f"{tab}_hires_fix_row3"):
                 form.place("hires.sampler", elem_id="hr_sampler")

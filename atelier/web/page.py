@@ -12,10 +12,11 @@ from atelier.app import App
 from atelier.web.filling import QuickSettings, fill_outputs, names_of, opener, refresher
 from atelier.web.forms import Form
 from atelier.web.hooks import Tab
+from atelier.web.markup import markup
 from atelier.web.panel import Panel, hidden_text, tool
 from atelier.web.pasting import paste_outputs, paster, style_applier
 from atelier.web.submit import keeper, submitter
-from atelier.web.tabs import img2img, txt2img
+from atelier.web.tabs import img2img, lists, pnginfo, settings, txt2img
 
 #: no page of Gradio's own, no counting of users, and any number of events at the same time
 _QUIET = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
@@ -27,18 +28,27 @@ def build_page(app: App) -> gr.Blocks:
     panels: list[Panel] = []
     with gr.Blocks(title="Atelier", analytics_enabled=False, fill_width=True) as demo:
         with gr.Row(elem_id="topbar", elem_classes=["topbar"]):
-            gr.HTML('<span class="wordmark">Atelier</span>', elem_id="wordmark", js_on_load=None)
+            markup('<span class="wordmark">Atelier</span>', elem_id="wordmark")
             quick = QuickSettings(app)
             with gr.Row(elem_id="quicksettings", elem_classes=["quicksettings"]):
                 quick.place()
-                tool("🔄", "refresh_sd_model_checkpoint", "Look through the model folders again", "atelier.status.rescan()")
-            gr.HTML("<atelier-status></atelier-status>", elem_id="engine_status", js_on_load=None)
+                tool(
+                    "🔄",
+                    "refresh_sd_model_checkpoint",
+                    "Look through the model folders again",
+                    "atelier.status.rescan()",
+                )
+            markup("<atelier-status></atelier-status>", elem_id="engine_status")
+        hidden_tabs = set(app.settings.get("hidden_tabs"))
         with gr.Tabs(elem_id="tabs"):
             for tab in _tabs(app, panels):
-                with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
+                hidden = tab.label in hidden_tabs or tab.id in hidden_tabs
+                with gr.Tab(
+                    tab.label, id=tab.id, elem_id=f"tab_{tab.id}", elem_classes=["hidden-tab"] if hidden else []
+                ):
                     tab.build()
-        gr.HTML(_footer(), elem_id="footer", js_on_load=None)
-        gr.HTML(_titles(demo), elem_id="button_titles", visible="hidden", js_on_load=None)
+        markup(_footer(), elem_id="footer")
+        markup(_titles(demo), elem_id="button_titles", visible="hidden")
         _tie(app, demo, quick, panels)
     return demo
 
@@ -52,8 +62,13 @@ def _tabs(app: App, panels: list[Panel]) -> list[Tab]:
 
         return Tab(name, name, build)
 
-    found = [generation(txt2img, "txt2img"), generation(img2img, "img2img")]
-    found += app.plugins.provided("provide_tabs", app=app)
+    found = [
+        generation(txt2img, "txt2img"), generation(img2img, "img2img"), Tab("PNG Info", "pnginfo", pnginfo.build),
+        Tab("Queue", "queue", lists.build_queue), Tab("Gallery", "gallery", lists.build_gallery),
+        *app.plugins.provided("provide_tabs", app=app),
+        Tab("Settings", "settings", lambda: settings.build(app)),
+        Tab("Extensions", "extensions", lists.build_extensions),
+    ]  # fmt: skip
     order = {name: index for index, name in enumerate(app.settings.get("ui_tab_order"))}
     return sorted(found, key=lambda tab: order.get(tab.label, order.get(tab.id, len(order))))
 
@@ -63,8 +78,8 @@ def _footer() -> str:
 
 
 def _titles(demo: gr.Blocks) -> str:
-    """What small buttons mean, by id: Gradio's buttons have no titles of their own."""
-    titles = {b.elem_id: b.atelier_title for b in demo.blocks.values() if getattr(b, "atelier_title", "")}
+    """What small buttons mean and show, by id: Gradio's buttons have no titles of their own."""
+    titles = {b.elem_id: b.atelier_drawn for b in demo.blocks.values() if hasattr(b, "atelier_drawn")}
     return f'<div id="atelier-titles">{html.escape(json.dumps(titles))}</div>'
 
 

@@ -18,6 +18,7 @@ from atelier.base.errors import AtelierError, BadRequest, NotFound
 from atelier.imaging.decode import decode, open_image
 from atelier.imaging.metadata import read_metadata
 from atelier.store.pictures import PictureRow
+from atelier.web.api.common import json_body
 from atelier.web.pasting import read_infotext
 from atelier.web.tokens import TokenCounter
 
@@ -65,6 +66,12 @@ class Mark(BaseModel):
     favourite: bool = Field(description="Whether it is marked.")
 
 
+class SettingsChanged(BaseModel):
+    changed: list[str] = Field(description="Settings that have a new value.")
+    restart: list[str] = Field(description="Those of them that take effect at the next start.")
+    job: str | None = Field(None, description="The job that loads a model.")
+
+
 class ExtensionView(BaseModel):
     name: str = Field(description="Name of the folder.")
     builtin: bool = Field(description="Whether it comes with the program.")
@@ -93,6 +100,14 @@ def add_routes(server: FastAPI, app: App) -> None:
 
     _add_pictures(server, app)
 
+    @server.post(f"{PREFIX}/settings", response_model=SettingsChanged, tags=["Page"])
+    async def change_settings(request: Request) -> SettingsChanged:
+        """Changes settings as a person does: those that programs may not change too."""
+        change = await run_in_threadpool(app.set_options, await json_body(request))
+        restart = [key for key in change.changed if app.settings.declarations[key].param.restart]
+        job = change.ticket.id if change.ticket is not None else None
+        return SettingsChanged(changed=list(change.changed), restart=restart, job=job)
+
     @server.get(f"{PREFIX}/extensions", response_model=list[ExtensionView], tags=["Page"])
     def extensions() -> list[ExtensionView]:
         """Every extension that was found, with what went wrong in it."""
@@ -109,7 +124,9 @@ def _add_pictures(server: FastAPI, app: App) -> None:
     ) -> SavedPictures:
         """Saved pictures."""
         rows = app.pictures.list(query, favourite=favourite, before=before, limit=limit)
-        return SavedPictures(pictures=[saved(row) for row in rows], total=app.pictures.count(query, favourite=favourite))
+        return SavedPictures(
+            pictures=[saved(row) for row in rows], total=app.pictures.count(query, favourite=favourite)
+        )
 
     @server.get(f"{PREFIX}/pictures/{{id}}/file", response_class=FileResponse, tags=["Page"])
     def file(id: int) -> FileResponse:

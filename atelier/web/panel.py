@@ -1,14 +1,16 @@
-"""Panel: what txt2img and img2img have in common: prompt row, Generate, progress, gallery, buttons below the picture."""
+"""Panel: what txt2img and img2img have in common: prompts, Generate, progress, gallery, buttons below the picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
 
 from atelier.web.forms import Form
+from atelier.web.markup import markup
 
 _HINT = "(Ctrl+Enter to generate, Alt+Enter to skip, Esc to interrupt)"
 
@@ -32,11 +34,18 @@ class Panel:
         return self.form.tab
 
 
-def tool(icon: str, elem_id: str, title: str, script: str = "", **settings: Any) -> Any:
+#: A1111's signs, which are the texts of its buttons, and the drawings of javascript/icons.js that are shown
+_DRAWN = MappingProxyType({
+    "↙️": "paste", "🗑️": "trash", "📋": "apply", "🔄": "refresh", "🎲": "dice", "♻️": "reuse", "⇅": "swap", "📐": "ruler",
+    "💾": "download", "🖼️": "image", "🎨": "mask",
+})  # fmt: skip
+
+
+def tool(sign: str, elem_id: str, title: str, script: str = "", **settings: Any) -> Any:
     """A small button with a sign. `script` is JavaScript that runs when it is pressed."""
     classes = ["tool", *settings.pop("elem_classes", [])]
-    button = gr.Button(icon, elem_id=elem_id, elem_classes=classes, size="sm", min_width=32, scale=0, **settings)
-    button.atelier_title = title
+    button = gr.Button(sign, elem_id=elem_id, elem_classes=classes, size="sm", min_width=32, scale=0, **settings)
+    button.atelier_drawn = {"title": title, "icon": _DRAWN.get(sign, "")}
     if script:
         press(button, script)
     return button
@@ -53,7 +62,7 @@ def hidden_text(elem_id: str) -> Any:
 
 
 def toprow(panel: Panel, tools: Sequence[tuple[str, str, str, str]] = ()) -> None:
-    """Prompts on the left, Generate, tools and styles on the right. `tools` are (icon, id, title, script) of more."""
+    """Prompts on the left, Generate, tools and styles on the right. `tools` are (sign, id, title, script) of more."""
     tab = panel.tab
     with gr.Row(elem_id=f"{tab}_toprow", elem_classes=["toprow"]):
         with gr.Column(scale=6, elem_id=f"{tab}_prompt_container", elem_classes=["prompt-container"], min_width=280):
@@ -65,8 +74,8 @@ def toprow(panel: Panel, tools: Sequence[tuple[str, str, str, str]] = ()) -> Non
                 panel.paste = tool("↙️", "paste", "Read parameters from the prompt, or from the last picture")
                 tool("🗑️", f"{tab}_clear_prompt", "Clear the prompt", f"atelier.prompts.clear('{tab}')")
                 panel.style_apply = tool("📋", f"{tab}_style_apply", "Put the chosen styles into the prompt")
-                for icon, elem_id, title, script in tools:
-                    tool(icon, elem_id, title, script)
+                for sign, elem_id, title, script in tools:
+                    tool(sign, elem_id, title, script)
             with gr.Row(elem_id=f"{tab}_styles_row"):
                 panel.form.place("prompt.styles", show_label=False, container=False, min_width=100)
 
@@ -77,8 +86,8 @@ def _prompt(panel: Panel, name: str, path: str, hint: str, counter: str) -> None
         panel.form.place(
             path, show_label=False, lines=3, max_lines=12, placeholder=hint, container=False, elem_classes=["prompt"]
         )
-        gr.HTML('<span title="Tokens used, and the room they have">0/75</span>', elem_id=f"{tab}_{counter}_counter",
-                elem_classes=["token-counter"], js_on_load=None)  # fmt: skip
+        markup('<span title="Tokens used, and the room they have">0/75</span>', elem_id=f"{tab}_{counter}_counter",
+                classes=["token-counter"])  # fmt: skip
 
 
 def _generate_box(panel: Panel) -> None:
@@ -91,7 +100,7 @@ def _generate_box(panel: Panel) -> None:
 
 
 def results(panel: Panel, sends: Sequence[tuple[str, str, str]]) -> None:
-    """Progress, gallery, buttons, parameters. `sends` are (icon, name of the place, title)."""
+    """Progress, gallery, buttons, parameters. `sends` are (sign, name of the place, title)."""
     tab = panel.tab
     with gr.Column(elem_id=f"{tab}_results", elem_classes=["results-column"], min_width=300):
         with gr.Column(elem_id=f"{tab}_results_panel", elem_classes=["results-panel"]):
@@ -101,16 +110,16 @@ def results(panel: Panel, sends: Sequence[tuple[str, str, str]]) -> None:
             with gr.Row(elem_id=f"image_buttons_{tab}", elem_classes=["image-buttons"]):
                 act = f"atelier.panels.{tab}"
                 tool("💾", f"save_{tab}", "Download the picture", f"{act}.download()")
-                for icon, place, title in sends:
-                    tool(icon, f"{tab}_send_to_{place}", title, f"{act}.sendTo('{place}')")
+                for sign, place, title in sends:
+                    tool(sign, f"{tab}_send_to_{place}", title, f"{act}.sendTo('{place}')")
                 tool("♻️", f"{tab}_reuse", "Use the parameters of this picture", f"{act}.reuse()")
-            gr.HTML("", elem_id=f"html_info_{tab}", elem_classes=["infotext"], js_on_load=None)
-            gr.HTML("", elem_id=f"html_log_{tab}", elem_classes=["html-log"], js_on_load=None)
+            markup("", elem_id=f"html_info_{tab}", classes=["infotext"])
+            markup("", elem_id=f"html_log_{tab}", classes=["html-log"])
             hidden_text(f"generation_info_{tab}")
 
 
 def _element(name: str, tab: str, elem_id: str) -> None:
-    gr.HTML(f'<{name} tab="{tab}"></{name}>', elem_id=elem_id, js_on_load=None)
+    markup(f'<{name} tab="{tab}"></{name}>', elem_id=elem_id)
 
 
 def overrides(panel: Panel) -> None:

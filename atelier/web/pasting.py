@@ -119,5 +119,3 @@ def style_applier(app: App) -> Callable[[str, str, list[str]], tuple[str, str, l
         return prompt, negative, []
 
     return apply
-
-

@@ -81,7 +81,9 @@ def _pictures(told: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
         found["mask.image"] = image_from(mask, "mask.image")
     scale = told.get("scale")
     if isinstance(scale, (int, float)) and scale > 0 and ref.width and ref.height:
-        found["size.width"], found["size.height"] = (max(8, int(side * scale) // 8 * 8) for side in (ref.width, ref.height))
+        found["size.width"], found["size.height"] = (
+            max(8, int(side * scale) // 8 * 8) for side in (ref.width, ref.height)
+        )
     return found
 
 

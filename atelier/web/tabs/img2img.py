@@ -8,6 +8,7 @@ from atelier.app import App
 from atelier.web import controls
 from atelier.web.canvas import place_canvas
 from atelier.web.forms import Form
+from atelier.web.markup import markup
 from atelier.web.panel import Panel, overrides, press, results, toprow, wires
 
 #: (label, end of the tab's id, id of the canvas, its mode); the order is A1111's
@@ -57,7 +58,7 @@ def _pictures() -> None:
                 place_canvas("img_inpaint_base", "picture", "Picture")
                 place_canvas("img_inpaint_mask", "picture", "Mask: white is painted anew")
     with gr.Row(elem_id="img2img_copy_row", elem_classes=["copy-row"]):
-        gr.HTML("<span>Copy image to</span>", js_on_load=None, elem_classes=["copy-label"])
+        markup("<span>Copy image to</span>", classes=["copy-label"])
         for label, name in _COPIES:
             button = gr.Button(label, elem_id=f"img2img_copy_to_{name}", size="sm", min_width=60)
             press(button, f"atelier.panels.img2img.copyTo('{name}')")
@@ -80,4 +81,4 @@ def _size(panel: Panel) -> None:
             controls.size_column(panel)
         with gr.Tab("Resize by", id="by", elem_id="img2img_tab_resize_by"):
             gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id="img2img_scale", buttons=[])
-            gr.HTML("", elem_id="img2img_scale_resolution_preview", elem_classes=["resolution-note"], js_on_load=None)
+            markup("", elem_id="img2img_scale_resolution_preview", classes=["resolution-note"])

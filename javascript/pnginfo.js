@@ -1,0 +1,47 @@
+// PNG Info: what a dropped picture says of itself, and where it may go.
+window.atelier = window.atelier || {};
+
+(function () {
+    const pnginfo = {
+        info: "",
+
+        get canvas() { return document.querySelector("#pnginfo_image atelier-canvas"); },
+
+        show(info) {
+            this.info = info;
+            const host = document.getElementById("html_info_pnginfo");
+            const empty = this.canvas.hasPicture ? "This picture holds no parameters." : "";
+            atelier.fillHtml(host, ...(info ? atelier.infotextParts(info) : [atelier.make("p.quiet", {}, empty)]));
+            document.getElementById("image_buttons_pnginfo").classList.toggle("idle", !this.canvas.hasPicture);
+            const text = document.querySelector("#pnginfo_generation_info textarea");
+            if (text) {
+                text.value = info;
+                updateInput(text);
+            }
+        },
+
+        async taken(file) {
+            if (!file) return this.show("");
+            const told = await atelier.readParameters(file);
+            this.show(told ? told.info : "");
+        },
+
+        async sendTo(place) {
+            if (place === "txt2img") {
+                if (!this.info) return atelier.toast("There are no parameters to send.");
+                atelier.tabs.open("tab_txt2img");
+                atelier.panels.txt2img.paste(this.info, {sent: true});
+                return;
+            }
+            const picture = await this.canvas.picture();
+            atelier.panels.img2img.receive({...picture, infotext: this.info}, place);
+        },
+    };
+    atelier.pnginfo = pnginfo;
+
+    onUiLoaded(async () => {
+        const canvas = await atelier.present("#pnginfo_image atelier-canvas");
+        canvas.addEventListener("picture", (event) => pnginfo.taken(event.detail));
+        pnginfo.show("");
+    });
+})();

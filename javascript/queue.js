@@ -1,0 +1,105 @@
+// <atelier-queue>: jobs that run, wait or have ended; to end, to move, to look at.
+window.atelier = window.atelier || {};
+
+(function () {
+    const make = atelier.make;
+    const PERIOD = 1500;
+    const WORDS = {queued: "waiting", paused: "held", running: "running", done: "done", stopped: "interrupted", cancelled: "cancelled", failed: "failed"};
+
+    class Queue extends HTMLElement {
+        connectedCallback() {
+            if (this.list) return;
+            this.details = new Map();
+            this.head = make("div.list-head");
+            this.list = make("div.job-list");
+            this.append(this.head, this.list);
+            this.timer = setInterval(() => this.look(), PERIOD);
+            onUiTabChange(() => this.look());
+        }
+
+        disconnectedCallback() { clearInterval(this.timer); }
+
+        async look() {
+            if (document.hidden || atelier.tabs.current() !== "queue" || this.looking) return;
+            this.looking = true;
+            try {
+                const told = await atelier.api.get("atelier/v1/jobs?limit=40");
+                const jobs = told.jobs.filter((job) => job.kind === "txt2img" || job.kind === "img2img");
+                await Promise.all(jobs.map((job) => this.learn(job)));
+                this.render(told, jobs);
+            } catch (error) {
+                this.head.replaceChildren(make("span.quiet", {}, error.message));
+            } finally {
+                this.looking = false;
+            }
+        }
+
+        // What was asked never changes, what came of it changes until the job ends.
+        async learn(job) {
+            const known = this.details.get(job.id);
+            if (known && (known.state === job.state) && job.state !== "running") return;
+            const found = await atelier.api.get(`atelier/v1/jobs/${encodeURIComponent(job.id)}`);
+            this.details.set(job.id, found);
+        }
+
+        render(told, jobs) {
+            const rank = (job) => (job.state === "running" ? -1 : job.position !== null ? job.position : 1000);
+            const active = jobs.filter((job) => !atelier.jobs.isFinal(job.state)).sort((a, b) => rank(a) - rank(b));
+            const ended = jobs.filter((job) => atelier.jobs.isFinal(job.state));
+            const hold = make("button.list-button", {type: "button", onclick: () => this.act(told.paused ? "queue/resume" : "queue/pause")},
+                atelier.icon(told.paused ? "play" : "pause"), told.paused ? "Go on" : "Hold the queue");
+            const waiting = told.queue.length;
+            const text = `${told.running ? "1 running" : "Nothing runs"}, ${waiting} waiting${told.paused ? ", held" : ""}`;
+            this.head.replaceChildren(make("span", {}, text), hold);
+            this.list.replaceChildren(...[...active, ...ended].map((job) => this.row(job)));
+            if (!jobs.length) this.list.replaceChildren(make("p.quiet", {}, "Jobs appear here when you press Generate."));
+        }
+
+        row(job) {
+            const known = this.details.get(job.id);
+            const request = known.request;
+            const size = `${request.size.width}×${request.size.height}`;
+            const count = request.batch.count * request.batch.size;
+            const facts = [job.kind, size, `${request.sampling.steps} steps`, request.sampling.sampler, count > 1 ? `${count} pictures` : ""];
+            const buttons = make("div.job-buttons");
+            if (!atelier.jobs.isFinal(job.state)) {
+                if (job.position > 0) buttons.append(this.button("up", "Next in the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/move`, {position: 0})));
+                buttons.append(this.button("close", job.state === "running" ? "Interrupt" : "Remove from the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/cancel`, {mode: "stop"})));
+            } else if (known.pictures.length) {
+                buttons.append(this.button("reuse", "Use these parameters", () => this.use(known)));
+            }
+            const fraction = job.progress ? job.progress.fraction : null;
+            return make(`div.job.${job.state}`, {},
+                make("div.job-pictures", {}, ...known.pictures.slice(0, 4).map((picture, index) => make("img", {
+                    src: atelier.api.pictureUrl(picture.sha256), alt: "", loading: "lazy", onclick: () => atelier.lightbox.open(known.pictures, index),
+                }))),
+                make("div.job-text", {},
+                    make("div.job-prompt", {}, request.prompt.positive || "(no prompt)"),
+                    make("div.job-facts", {}, facts.filter(Boolean).join(" · ")),
+                    job.error ? make("div.job-error", {}, `${job.error.message} ${job.error.remedy || ""}`) : null,
+                    fraction === null ? null : make("div.job-bar", {}, make("div", {style: `width:${(fraction * 100).toFixed(0)}%`}))),
+                make("span.job-state", {}, job.position > 0 ? `waiting, ${job.position} before` : WORDS[job.state] || job.state),
+                buttons);
+        }
+
+        button(icon, title, action) {
+            return make("button.tool", {type: "button", title, "aria-label": title, onclick: action}, atelier.icon(icon));
+        }
+
+        use(job) {
+            const tab = job.kind;
+            atelier.tabs.open(`tab_${tab}`);
+            atelier.panels[tab].paste(job.pictures[0].infotext);
+        }
+
+        async act(path, body = {}) {
+            try {
+                await atelier.api.post(`atelier/v1/${path}`, body);
+            } catch (error) {
+                atelier.toast(error.message, error.remedy, "error");
+            }
+            this.look();
+        }
+    }
+    customElements.define("atelier-queue", Queue);
+})();
