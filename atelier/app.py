@@ -76,7 +76,9 @@ class App:
 
     def start(self) -> None:
         """Takes up the saved queue and begins to build the engine; returns at once."""
+        # In this order: who waits for a model is told when the settings have been set back.
         self.bus.listen(self._heard)
+        self.bus.listen(self.endings.heard)
         self.records.prune(_MONTH)
         self.sessions.prune(_MONTH)
         self.executor.start()
@@ -107,8 +109,8 @@ class App:
     def result(self, job_id: str, timeout: float | None = None) -> JobRow:
         """Waits for the end of a job. Raises the job's own failure, or `NotReady` when it will not end."""
         done = threading.Event()
-        with self.endings.telling(job_id, done.set):
-            if not self.executor.ended(job_id) and not self.executor.engine_state.dead:
+        with self.endings.telling(job_id, done.set) as told:
+            if not told and not self.executor.ended(job_id) and not self.executor.engine_state.dead:
                 done.wait(timeout)
         return self.outcome(job_id)
 
@@ -242,7 +244,6 @@ def build_app(
     settings = Settings(paths.settings, groups, lambda keys: bus.publish(SettingsChanged(keys=keys)))
     progress, endings, pictures = ProgressBook(), Endings(), PictureIndex(database)
     bus.listen(progress.heard)
-    bus.listen(endings.heard)
     blobs = BlobStore(paths.blobs, limit_mp=settings.get("img_max_size_mp"))
     config = EngineConfig(
         paths, arguments, plugins, blobs, bus.publish, lambda job: bus.watched(job) or progress.asked(job),

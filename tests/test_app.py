@@ -130,6 +130,17 @@ def test_the_failure_of_a_job_is_raised_as_itself(make):
         app.result(app.submit(asked("hold")).id, 0.01)
 
 
+def test_who_begins_to_wait_between_the_end_and_its_book_keeping(make, monkeypatch):
+    """The end is told, and the worker has not yet put the job down: the waiter must not wait for another telling."""
+    app = make()
+    told = threading.Event()
+    monkeypatch.setattr(app.executor, "ended", lambda id: False)
+    ticket = app.submit(asked())
+    with app.endings.telling(ticket.id, told.set) as already:
+        assert already or told.wait(20)
+    assert app.result(ticket.id).state == "done"
+
+
 def test_a_checkpoint_is_chosen_by_any_name_and_loaded(make):
     app = make()
     change = app.set_options({"sd_model_checkpoint": "other", "jpeg_quality": 70})

@@ -85,8 +85,8 @@ async def lists(app: App, patience: float = PATIENCE) -> Capabilities:
 async def until_ended(app: App, job: str, timeout: float | None = None) -> JobRow:
     """The row of a job when it has ended. Raises the job's own failure, or `NotReady` after `timeout` seconds."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
-    with app.endings.telling(job, lambda: _call(loop, done.set)):
-        ended = await run_in_threadpool(app.executor.ended, job)
+    with app.endings.telling(job, lambda: _call(loop, done.set)) as told:
+        ended = told or await run_in_threadpool(app.executor.ended, job)
         if not ended and not app.executor.engine_state.dead:
             try:
                 await asyncio.wait_for(done.wait(), timeout)
