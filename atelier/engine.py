@@ -19,14 +19,23 @@ from atelier.base.version import VERSION
 from atelier.checkpoints.library import Library
 from atelier.checkpoints.load import LoadedModel, Placement
 from atelier.checkpoints.shelf import Shelf
+from atelier.device.attention import choose_attention
 from atelier.device.choose import choose
+from atelier.device.estimate import Estimator
 from atelier.device.recovery import Ladder
 from atelier.device.residency import Residency
+from atelier.families.ldm_config import read_config
 from atelier.imaging.numbering import Numbering
 from atelier.jobs.executor import EngineConfig
 from atelier.jobs.job import Job
 from atelier.params.capabilities import (
-    Capabilities, EmbeddingInfo, FileInfo, ModelInfo, SamplerInfo, SchedulerInfo, UpscalerInfo,
+    Capabilities,
+    EmbeddingInfo,
+    FileInfo,
+    ModelInfo,
+    SamplerInfo,
+    SchedulerInfo,
+    UpscalerInfo,
 )  # fmt: skip
 from atelier.params.field import declarations_of
 from atelier.params.groups import GROUPS
@@ -41,6 +50,9 @@ from atelier.sampling.catalogue import Catalogue, default_samplers, default_sche
 from atelier.tools.upscale import Upscaler, default_upscalers
 
 log = logger(__name__)
+
+#: how the choice of attention is made before the first job has brought the settings
+AUTOMATIC_ATTENTION = "Automatic"
 
 Publish = Callable[[Event], Any]
 
@@ -60,8 +72,10 @@ class Engine:
         self.choice = choose(config.arguments)
         log.info("device chosen: %s", self.choice.reason)
         self.residency = Residency(self.choice.device)
+        self._attention_setting = ""
         self.services = self._services()
         self.model_error = ""
+        self._choose_attention(AUTOMATIC_ATTENTION)
         config.plugins.relay.started(side="engine", owner=self.services)
         self._kinds: Mapping[str, Callable[[Job, CancelToken, Publish, SettingsSnapshot], dict[str, Any]]] = (
             MappingProxyType({
@@ -71,7 +85,7 @@ class Engine:
         )  # fmt: skip
 
     def _services(self) -> Services:
-        paths, arguments = self.config.paths, self.config.arguments
+        paths = self.config.paths
         hashes = HashCache(paths.cache / "hashes.json")
         shelf = Shelf(paths, hashes)
         choice = self.choice
@@ -92,6 +106,7 @@ class Engine:
             encodings=EncodingCache(),
             residency=self.residency,
             ladder=Ladder(self.residency),
+            estimator=Estimator.on(choice.device),
             numbering=Numbering(paths.cache / "numbers"),
             declarations=MappingProxyType(declarations),
             version=VERSION,
@@ -121,11 +136,19 @@ class Engine:
         if work is None:
             raise BadRequest("kind", f"there is no kind of job named {job.kind!r}.", remedy=f"Use {', '.join(self._kinds)}.")
         self.services.ladder.begin_job()
-        low_memory = any(self.config.arguments.get(flag) for flag in ("medvram", "lowvram", "lowram"))
-        self.residency.policy = "rotate" if low_memory else settings.memory_policy
+        self.residency.policy = self.config.arguments.get("memory_policy") or settings.memory_policy
+        self._choose_attention(settings.cross_attention_optimization)
         self.services.shelf.allow_pickle = settings.allow_pickle
         self.services.library.limit = settings.sd_checkpoints_limit
         return work(job, token, publish, settings)
+
+    def _choose_attention(self, setting: str) -> None:
+        """Only when the setting has changed: looking for xformers takes time."""
+        if setting != self._attention_setting:
+            self._attention_setting = setting
+            self.services.ladder.attention.choose(
+                choose_attention(self.config.arguments, setting, self.choice.device, self.choice.upcast_attention)
+            )
 
     def _generate(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
         request = request_from_json(job.payload)
@@ -186,9 +209,11 @@ class Engine:
             device=str(choice.device),
             device_name=choice.name,
             precision=choice.precision,
-            attention="sdpa",
+            attention=services.ladder.attention.chosen.kernel,
             model=self._title(),
             model_error=self.model_error,
+            native_size=self._native_size(),
+            example_prompt=self._example_prompt(),
             samplers=tuple(
                 SamplerInfo(s.name, tuple(s.aliases), dict(s.options)) for s in services.catalogue.samplers
             ),
@@ -218,6 +243,22 @@ class Engine:
             EmbeddingInfo(e.name, e.vectors, e.width, e.step, checkpoint_name=e.trained_on) for e in found.loaded.values()
         )
         return (*usable, *(EmbeddingInfo(name, 0, 0, usable=False) for name in found.skipped))
+
+    def _native_size(self) -> tuple[int, int]:
+        model = self.services.library.current
+        if model is None:
+            return (0, 0)
+        cells = getattr(model.denoiser.config, "sample_size", None)
+        if not isinstance(cells, int):
+            return model.family.default_size
+        side = cells * model.latent.factor
+        return (side, side)
+
+    def _example_prompt(self) -> str:
+        model = self.services.library.current
+        if model is None or model.file.config is None:
+            return ""
+        return str(read_config(model.file.config).get("example_prompt") or "")
 
     def _title(self) -> str:
         current = self.services.library.current

@@ -212,8 +212,11 @@ def _complete(args: argparse.Namespace) -> None:
     if args.always_cpu:
         args.use_cpu = ["all"]
     if args.memory_policy is None:
-        rotating = args.medvram or args.lowvram or args.always_normal_vram or args.always_low_vram
-        args.memory_policy = "rotate" if rotating else "keep" if args.always_gpu else None
+        flags = (
+            ("stream", args.lowvram or args.always_low_vram), ("rotate", args.medvram or args.always_normal_vram),
+            ("keep", args.always_gpu),
+        )  # fmt: skip
+        args.memory_policy = next((policy for policy, given in flags if given), None)
     for option in OPTIONS:
         for alias in option.aliases:
             setattr(args, alias.replace("-", "_"), getattr(args, option.dest))

@@ -141,15 +141,15 @@ def _memory() -> tuple[Option, ...]:
         Option("device-id", g, "number of the GPU to use", TEXT, aliases=("gpu-device-id",)),
         Option("use-cpu", g, "parts that stay on the CPU: all, sd, interrogate, gfpgan, esrgan, codeformer", WORDS, ()),
         Option("always-cpu", g, "everything stays on the CPU, under Forge's name"),
-        Option("memory-policy", g, "keep: all model parts stay on the GPU; rotate: one part at a time", TEXT, None,
-               ("keep", "rotate")),
+        Option("memory-policy", g, "keep: all model parts stay on the GPU; rotate: one part at a time; stream: "
+               "large parts block by block", TEXT, None, ("keep", "rotate", "stream")),
         Option("medvram", g, "one model part on the GPU at a time (memory policy: rotate)"),
         Option("medvram-sdxl", g, "as --medvram, for SDXL models only"),
-        Option("lowvram", g, "as --medvram"),
+        Option("lowvram", g, "large model parts go through the GPU block by block (memory policy: stream)"),
         Option("lowram", g, "load weights straight to the GPU"),
         Option("always-gpu", g, "everything stays on the GPU (memory policy: keep)", aliases=("always-high-vram",)),
         Option("always-normal-vram", g, "as --medvram, under Forge's name"),
-        Option("always-low-vram", g, "as --medvram, under Forge's name", aliases=("always-no-vram",)),
+        Option("always-low-vram", g, "as --lowvram, under Forge's name", aliases=("always-no-vram",)),
         Option("no-half", g, "calculate in float32"),
         Option("no-half-vae", g, "calculate the VAE in float32"),
         Option("precision", g, "precision of the calculation", TEXT, "autocast", ("full", "half", "autocast")),
@@ -169,7 +169,7 @@ def _attention() -> tuple[Option, ...]:
         Option("xformers", g, "install and use xformers where a build fits"),
         Option("force-enable-xformers", g, "use xformers without asking whether it fits"),
         Option("opt-sdp-attention", g, "torch's own attention (the default)", aliases=("attention-pytorch",)),
-        Option("opt-sdp-no-mem-attention", g, "torch's own attention without its memory-saving kernel"),
+        Option("opt-sdp-no-mem-attention", g, "as --opt-sdp-attention"),
         Option("opt-split-attention", g, "attention in slices", aliases=(
             "opt-split-attention-v1", "opt-split-attention-invokeai", "attention-split")),
         Option("opt-sub-quad-attention", g, "attention in blocks, for little memory", aliases=("attention-quad",)),
@@ -274,14 +274,12 @@ def _inert() -> tuple[Option, ...]:
 
 # Options that nothing reads yet: a test keeps this list and the code in step. Extensions still find their values.
 UNUSED = frozenset("""
-    administrator allow-code ckpt clip-in-bf16 clip-in-fp16 clip-in-fp32 clip-in-fp8-e4m3fn clip-in-fp8-e5m2
-    config disable-console-progressbars disable-nan-check disable-safe-unpickle disable-tls-verify
-    enable-insecure-extension-access filenames-max-length gradio-debug hide-ui-dir-config localizations-dir
-    log-startup lowram medvram-sdxl ngrok ngrok-options no-gradio-queue no-hashing no-progressbar-hiding
-    no-prompt-history opt-channelslast opt-sdp-attention opt-sdp-no-mem-attention opt-split-attention share
+    administrator allow-code ckpt clip-in-fp8-e4m3fn clip-in-fp8-e5m2 config disable-console-progressbars
+    disable-nan-check disable-safe-unpickle disable-tls-verify enable-insecure-extension-access filenames-max-length
+    gradio-debug hide-ui-dir-config localizations-dir log-startup lowram medvram-sdxl ngrok ngrok-options
+    no-gradio-queue no-hashing no-progressbar-hiding no-prompt-history opt-channelslast share
     sub-quad-chunk-threshold sub-quad-kv-chunk-size test-server textual-inversion-templates-dir ui-config-file
-    ui-debug-mode unet-in-bf16 unet-in-fp16 unet-in-fp32 unet-in-fp8-e4m3fn unet-in-fp8-e5m2
-    unix-filenames-sanitization use-textbox-seed vae-in-bf16 vae-in-fp16 vae-in-fp32 vae-path
+    ui-debug-mode unet-in-fp8-e4m3fn unet-in-fp8-e5m2 unix-filenames-sanitization use-textbox-seed vae-path
 """.split())  # fmt: skip
 
 

@@ -145,8 +145,13 @@ class Compatibility:
 
 @part("memory", "Memory", "System")
 class Memory:
-    memory_policy: str = param("keep", label="Where models stay", choices=("keep", "rotate"),
-                               help="keep: all on the device; rotate: one component at a time.", restart=True)
+    memory_policy: str = param("keep", label="Where models stay", choices=("keep", "rotate", "stream"),
+                               help="keep: all on the device; rotate: one component at a time; stream: large "
+                                    "components block by block, for the smallest GPUs. --medvram and kin come first.")
+    cross_attention_optimization: str = param(
+        "Automatic", label="Cross attention optimization", choices=("Automatic", "sdp", "split", "xformers"),
+        help="sdp: torch's own; split: in slices, for little memory. Automatic takes what the command line says, else "
+             "sdp.")
     vae_tile_from: int = param(1536, label="Decode in tiles from this side length, in pixels; 0 never", minimum=0,
                                maximum=8192, step=64)  # fmt: skip
 

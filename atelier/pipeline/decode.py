@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from atelier.base.errors import NumericFailure
+from atelier.device.estimate import gigabytes
 from atelier.pipeline.state import Run
 
 TILE = 64  # latent cells
@@ -14,29 +15,42 @@ OVERLAP = 16
 
 
 def decode(run: Run, latents: torch.Tensor) -> torch.Tensor:  # [B, C, h, w] -> [B, 3, H, W] in 0..1
-    """Picture by picture, since the decoder's memory is what runs out first. Tiled above the setting's side length.
+    """Picture by picture, since the decoder's memory is what runs out first. In tiles above the setting's side length,
+    and when the estimate says that the whole picture has no room.
 
     Raises `NumericFailure` when the decoder gives NaN even in float32.
     """
-    model = run.model
-    with run.services.residency.lease(model.vae):
-        return torch.cat([_one(run, one[None]) for one in latents])
+    model, services = run.model, run.services
+    height, width = latents.shape[-2:]
+    kernel, limit = services.ladder.attention.choice.kernel, run.settings.vae_tile_from
+    in_tiles = services.ladder.limits.tile_vae or bool(limit and max(height, width) * model.latent.factor > limit)
+    # A picture of no more than one tile is decoded whole in any case.
+    size = (min(height, TILE), min(width, TILE)) if in_tiles else (height, width)
+    estimate = services.estimator.decode(model.vae, *size, kernel)
+    with services.ladder.lease(model.vae, working=estimate.bytes, teller=run):
+        free = services.residency.free()
+        if not in_tiles and estimate.bytes > free and max(height, width) > TILE:
+            in_tiles = True
+            needs, left = gigabytes(estimate.bytes), gigabytes(free)
+            run.comment(f"The picture is decoded in tiles: as a whole it needs about {needs}, and {left} are free.")
+        return torch.cat([_one(run, one[None], in_tiles) for one in latents])
 
 
-def _one(run: Run, latents: torch.Tensor) -> torch.Tensor:
-    model = run.model
-    side = max(latents.shape[-2:]) * model.latent.factor
-    limit = run.settings.vae_tile_from
+def _one(run: Run, latents: torch.Tensor, in_tiles: bool) -> torch.Tensor:  # [1, C, h, w] -> [1, 3, H, W]
+    model, services = run.model, run.services
 
     def work() -> torch.Tensor:
-        tiled = run.services.ladder.limits.tile_vae or (limit and side > limit)
-        return tiled_decode(model.decode, latents, model.latent.factor) if tiled else model.decode(latents)
+        if in_tiles or services.ladder.limits.tile_vae:
+            return tiled_decode(model.decode, latents, model.latent.factor)
+        kernel = services.ladder.attention.choice.kernel
+        with services.estimator.measuring(services.estimator.decode(model.vae, *latents.shape[-2:], kernel)):
+            return model.decode(latents)
 
-    pixels = run.services.ladder.run("decode", work, run)
+    pixels = services.ladder.run("decode", work, run)
     if bool(torch.isnan(pixels).any()) and run.settings.auto_vae_precision and next(model.vae.parameters()).dtype != torch.float32:
         run.comment("The VAE gave NaN in half precision; it was switched to float32.")
         model.use_vae_dtype(torch.float32)
-        pixels = run.services.ladder.run("decode", work, run)
+        pixels = services.ladder.run("decode", work, run)
     if bool(torch.isnan(pixels).any()):
         raise NumericFailure(
             "The VAE gave NaN (not a number) instead of pixels.", remedy="Choose another VAE in Settings."

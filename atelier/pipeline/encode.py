@@ -53,7 +53,7 @@ def _cached(current: Pass, texts: tuple[str, ...], options: EncodeOptions) -> li
     key = (current.model.fingerprint, texts, options.fingerprint)
     found = cache.get(key) if run.settings.persistent_cond_cache else None
     if found is None:
-        with run.services.residency.lease(current.model.text_encoder):
+        with run.services.ladder.lease(current.model.text_encoder, teller=run):
             work = lambda: current.model.encode_texts(list(texts), options)  # noqa: E731
             found = run.services.ladder.run("encode", work, run)
         cache.put(key, found)

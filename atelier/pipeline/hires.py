@@ -10,7 +10,7 @@ from PIL import Image
 
 from atelier.base.events import StageChanged
 from atelier.pipeline.decode import decode
-from atelier.pipeline.latents import encode_picture, inpainting_channels
+from atelier.pipeline.latents import encode_picture, encoder_lease, inpainting_channels
 from atelier.pipeline.plan import hires_target
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.state import Pass
@@ -78,6 +78,6 @@ def _through_pixels(first: Pass, width: int, height: int) -> torch.Tensor:
     upscaler = run.services.upscalers.get(run.request.hires.upscaler, "hires.upscaler")
     pixels = (decode(run, first.latents).permute(0, 2, 3, 1) * 255).to(torch.uint8).numpy()
     images = [upscaler.enlarge(Image.fromarray(picture), width, height) for picture in pixels]
-    with run.services.residency.lease(first.model.vae):
+    with encoder_lease(run, width, height):
         encoded = [encode_picture(first, i, seed) for i, seed in zip(images, first.batch.seeds, strict=True)]
     return torch.cat(encoded)

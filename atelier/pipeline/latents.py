@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -83,10 +84,18 @@ def pixels_of(images: list[Image.Image], device: torch.device) -> torch.Tensor: 
     return (torch.from_numpy(stacked).permute(0, 3, 1, 2) / 127.5 - 1).to(device)
 
 
+def encoder_lease(run: Run, width: int, height: int) -> AbstractContextManager[None]:
+    """The VAE on the device, with room to encode one picture of this size, in pixels."""
+    services, model = run.services, run.model
+    cells = (height // model.latent.factor, width // model.latent.factor)
+    estimate = services.estimator.encode(model.vae, *cells, services.ladder.attention.choice.kernel)
+    return services.ladder.lease(model.vae, working=estimate.bytes, teller=run)
+
+
 def _encoded(current: Pass, images: list[Image.Image]) -> torch.Tensor:  # [B, C, h, w]
     run, model = current.batch.run, current.model
     height, width = current.height // model.latent.factor, current.width // model.latent.factor
-    with run.services.residency.lease(model.vae):
+    with encoder_lease(run, images[0].width, images[0].height):
         # A source that stays the same for the whole batch is encoded once; noise of the encoder follows the seed.
         latents = [encode_picture(current, image, seed) for image, seed in zip(images, current.batch.seeds, strict=True)]
     result = torch.cat(latents)
@@ -101,9 +110,15 @@ def encode_picture(current: Pass, image: Image.Image, seed: int) -> torch.Tensor
     whole = (max(factor, image.width // factor * factor), max(factor, image.height // factor * factor))
     if image.size != whole:
         image = resize(image, *whole)
-    generator = torch.Generator("cpu").manual_seed((seed ^ ENCODER_STREAM) % 2**63)
-    pixels = pixels_of([image], model.device)
-    return run.services.ladder.run("encode", lambda: model.encode_images(pixels, generator=generator), run).float()
+    return _encode(run, pixels_of([image], model.device), (seed ^ ENCODER_STREAM) % 2**63)
+
+
+def _encode(run: Run, pixels: torch.Tensor, seed: int) -> torch.Tensor:  # [1, 3, H, W] in -1..1 -> [1, C, h, w]
+    def work() -> torch.Tensor:
+        # A new generator each time, so that a second try after a failure draws the same noise.
+        return run.model.encode_images(pixels, generator=torch.Generator("cpu").manual_seed(seed))
+
+    return run.services.ladder.run("encode", work, run).float()
 
 
 def _apply_mask(current: Pass, frames: list[InpaintFrame]) -> None:
@@ -135,12 +150,11 @@ def inpainting_channels(current: Pass, frames: list[InpaintFrame]) -> torch.Tens
     if not frames:
         grey = torch.zeros(1, 3, current.height, current.width, device=model.device)
         mask = torch.ones(size, device=model.device)
-        with run.services.residency.lease(model.vae):
-            generator = torch.Generator("cpu").manual_seed(ENCODER_STREAM)
-            masked = model.encode_images(grey, generator=generator).float()
+        with encoder_lease(run, current.width, current.height):
+            masked = _encode(run, grey, ENCODER_STREAM)
         return torch.cat([mask, masked.expand(size[0], -1, -1, -1)], dim=1)
     rows = []
-    with run.services.residency.lease(model.vae):
+    with encoder_lease(run, current.width, current.height):
         for frame, seed in zip(frames, current.batch.seeds, strict=True):
             rows.append(_masked_row(current, frame, seed, size[2:]))
     return torch.cat(rows)
@@ -159,6 +173,5 @@ def _masked_row(current: Pass, frame: InpaintFrame, seed: int, cells: tuple[int,
         mask = torch.from_numpy(values)[None, None].to(model.device)
         mask = mask.round() if run.request.mask.round else mask
     seen = torch.lerp(pixels, pixels * (1 - mask), run.settings.inpainting_mask_weight)
-    generator = torch.Generator("cpu").manual_seed((seed ^ ENCODER_STREAM) % 2**63)
-    masked = model.encode_images(seen, generator=generator).float()
+    masked = _encode(run, seen, (seed ^ ENCODER_STREAM) % 2**63)
     return torch.cat([F.interpolate(mask, size=cells), masked], dim=1)

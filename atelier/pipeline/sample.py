@@ -132,18 +132,34 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
             )
         )  # fmt: skip
 
-    denoiser = _denoiser(current, on_call)
-    with run.services.residency.lease(current.model.denoiser):
-        try:
-            latents = current.plan.run(denoiser, current.start, current.noise, on_step)
-        except Interrupted as stop:
-            if stop.mode == "cancel" or denoiser.last_denoised is None:
-                raise
-            latents = denoiser.last_denoised
+    latents = _walk(current, _denoiser(current, on_call), on_step)
     if current.keep_mask is not None and current.source is not None:
         latents = final_blend(current, latents)
     _refuse_nan(latents)
     return latents
+
+
+def _walk(current: Pass, denoiser: Denoiser, on_step: Callable[[Any], None]) -> torch.Tensor:  # [B, C, h, w]
+    """The sampler's way, with the network on the device and room for its work."""
+    services = current.batch.run.services
+    ladder, network = services.ladder, current.model.denoiser
+    texts = current.conditioning
+    rows = sum(len(parts) for parts in texts.positive)
+    rows = rows + len(texts.negative) if denoiser.batch_cond_uncond else max(rows, len(texts.negative))
+    estimate = services.estimator.denoiser(network, rows, *current.start.shape[-2:], ladder.attention.choice.kernel)
+    with (
+        ladder.lease(network, working=estimate.bytes, teller=current.batch.run),
+        services.estimator.measuring(estimate) as watch,
+    ):
+        try:
+            return current.plan.run(denoiser, current.start, current.noise, on_step)
+        except Interrupted as stop:
+            if stop.mode == "cancel" or denoiser.last_denoised is None:
+                raise
+            return denoiser.last_denoised
+        finally:
+            if ladder.climbed:
+                watch.drop()  # less was done than was estimated
 
 
 def final_blend(current: Pass, latents: torch.Tensor) -> torch.Tensor:

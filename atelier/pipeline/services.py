@@ -19,6 +19,7 @@ from atelier.prompts.styles import StyleBook
 if TYPE_CHECKING:
     from atelier.checkpoints.library import Library
     from atelier.checkpoints.shelf import Shelf
+    from atelier.device.estimate import Estimator
     from atelier.device.recovery import Ladder
     from atelier.device.residency import Residency
     from atelier.sampling.catalogue import Catalogue
@@ -40,6 +41,7 @@ class Services:
     encodings: EncodingCache
     residency: Residency
     ladder: Ladder
+    estimator: Estimator
     numbering: Numbering
     declarations: Mapping[str, Declaration]
     version: str

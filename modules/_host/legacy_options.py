@@ -27,7 +27,7 @@ DEFAULTS = MappingProxyType({
     "img2img_inpaint_sketch_default_brush_color": "#ffffff", "img2img_batch_show_results_limit": 32,
     "hide_samplers": [], "ddim_discretize": "uniform", "refiner_switch_by_sample_steps": False,
     # optimisations and compatibility
-    "cross_attention_optimization": "Automatic", "token_merging_ratio": 0.0, "token_merging_ratio_img2img": 0.0,
+    "token_merging_ratio": 0.0, "token_merging_ratio_img2img": 0.0,
     "token_merging_ratio_hr": 0.0, "pad_cond_uncond_v0": False, "fp8_storage": "Disable",
     "cache_fp16_weight": False, "hypertile_enable_unet": False, "hypertile_enable_vae": False,
     "use_old_emphasis_implementation": False, "use_old_hires_fix_width_height": False,

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from atelier.base.errors import OutOfMemory
-from atelier.device.recovery import HALVE, RUNGS, Ladder, is_out_of_memory, rows_of
+from atelier.device.recovery import RUNGS, Ladder, is_out_of_memory, rows_of
 from atelier.device.residency import Residency
 from atelier.sampling.step import ModelInputs, Row
 from tests.device.fakes import CARD, Card
 
 CACHES, IDLE = "caches were dropped", "models that are not needed now left the device"
-TILES = "the picture is decoded in tiles"
+TILES, SLICES = "the picture is decoded in tiles", "attention goes in slices"
 
 
 class Teller:
@@ -68,8 +68,8 @@ def test_without_trouble_nothing_is_said(ladder):
 
 
 @pytest.mark.parametrize(("stage", "expected"), [
-    ("load", [CACHES, IDLE]), ("encode", [CACHES, IDLE]), ("decode", [CACHES, IDLE, TILES]),
-    ("sample", [CACHES, IDLE, HALVE, HALVE, HALVE]),
+    ("load", [CACHES, IDLE]), ("place", [CACHES, IDLE]), ("encode", [CACHES, IDLE, SLICES]),
+    ("decode", [CACHES, IDLE, TILES, SLICES]), ("sample", [CACHES, IDLE, SLICES]),
 ])  # fmt: skip
 def test_each_stage_climbs_its_own_rungs(with_idle, stage, expected):
     teller, work = Teller(), Fails(len(expected))
@@ -101,17 +101,19 @@ def test_when_nothing_is_left_the_failure_says_what_and_how_much(with_idle):
     error = caught.value
     assert "decoding" in error.message and "Tried to allocate 2 GiB" in error.message and error.remedy
     assert error.fields["stage"] == "decode" and error.fields["free"] == 123
-    assert work.calls == 4 and error.__context__ is None
+    assert work.calls == 5 and error.__context__ is None
 
 
 def test_rungs_of_one_job_hold_until_the_next(with_idle):
-    with_idle.run("decode", Fails(3))
+    with_idle.run("decode", Fails(4))
+    assert with_idle.attention.choice.kernel == "split" and with_idle.climbed
     teller = Teller()
     with pytest.raises(OutOfMemory):
-        with_idle.run("decode", Fails(1), teller)
+        with_idle.run("decode", Fails(2), teller)
     assert teller.said == []
     with_idle.begin_job()
     assert not with_idle.limits.tile_vae and with_idle.limits.rows is None
+    assert with_idle.attention.choice.kernel == "sdpa" and not with_idle.climbed
     with_idle.run("decode", Fails(1), teller)
     assert rungs_told(teller) == [CACHES]
 

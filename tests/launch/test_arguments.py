@@ -193,7 +193,8 @@ def test_an_option_marked_as_having_no_effect_is_read_nowhere() -> None:
 
 def test_memory_flags_become_one_policy() -> None:
     assert read().memory_policy is None
-    assert read("--medvram").memory_policy == read("--lowvram").memory_policy == "rotate"
+    assert read("--medvram").memory_policy == read("--always-normal-vram").memory_policy == "rotate"
+    assert read("--lowvram").memory_policy == read("--always-low-vram").memory_policy == "stream"
     assert read("--always-gpu").memory_policy == "keep"
     assert read("--medvram", "--memory-policy", "keep").memory_policy == "keep"
     assert read("--always-cpu").use_cpu == ["all"]

@@ -15,6 +15,7 @@ from atelier.base.paths import Paths
 from atelier.checkpoints.library import Library
 from atelier.checkpoints.load import Placement
 from atelier.checkpoints.shelf import Shelf
+from atelier.device.estimate import Estimator
 from atelier.device.recovery import Ladder
 from atelier.device.residency import Residency
 from atelier.imaging.blobs import BlobStore
@@ -44,7 +45,7 @@ def make_services(data: Path, **changes: Any) -> Services:
     values: dict[str, Any] = dict(
         paths=paths, shelf=shelf, library=Library(shelf, Placement(CPU)), blobs=BlobStore(paths.blobs), hashes=hashes,
         styles=StyleBook(paths.styles), catalogue=default_catalogue(), upscalers=default_upscalers(),
-        encodings=EncodingCache(), residency=residency, ladder=Ladder(residency),
+        encodings=EncodingCache(), residency=residency, ladder=Ladder(residency), estimator=Estimator(),
         numbering=Numbering(paths.cache / "numbers"), declarations=MappingProxyType(declarations), version="test",
     )  # fmt: skip
     return Services(**{**values, **changes})
