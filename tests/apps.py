@@ -17,5 +17,5 @@ def make_app(folder: Path, plugins: Plugins | None = None, **arguments: Any) -> 
     if plugins is None:
         plugins = Plugins()
         plugins.add_hookspecs(WebHooks)
-    arguments = {"gate": threading.Event(), "seen": [], "port": 7860, **arguments}
+    arguments = {"gate": threading.Event(), "held": threading.Event(), "seen": [], "port": 7860, **arguments}
     return build_app(Paths(data=folder), arguments, plugins, engine="tests.fake_engine:build")

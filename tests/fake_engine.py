@@ -1,8 +1,8 @@
 """An engine without a device, for tests of everything around it. Known by name: `tests.fake_engine:build`.
 
 What it does is decided by the first word of the prompt: `fail`, `bug`, `exit`, `oom`, `lost`, `die` (ends the process),
-`dieafter` (the same after one picture), `hold` (waits for `arguments["gate"]` at each step), anything else makes plain
-pictures. `arguments["step_seconds"]` slows it.
+`dieafter` (the same after one picture), `hold` (sets `arguments["held"]`, then waits for `arguments["gate"]` at each
+step), anything else makes plain pictures. `arguments["step_seconds"]` slows it.
 """
 
 from __future__ import annotations
@@ -125,6 +125,7 @@ class FakeEngine:
             try:
                 for step in range(steps):
                     if word == "hold":
+                        self.config.arguments["held"].set()
                         self.config.arguments["gate"].wait(20)
                     token.check()
                     time.sleep(self.config.arguments.get("step_seconds", 0.0))

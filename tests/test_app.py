@@ -102,7 +102,7 @@ def test_one_client_cannot_fill_the_queue(make):
     app = make()
     app.settings.update({"jobs_per_client": 2})
     app.submit(asked("hold"), client="a", job_id="first")
-    until(lambda: app.executor.running == "first")
+    assert app.arguments["held"].wait(20)
     for _ in range(2):
         app.submit(asked(), client="a")
     with pytest.raises(QueueFull):

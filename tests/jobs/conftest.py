@@ -22,16 +22,21 @@ class Bench:
     """What a test touches: the executor and what stands around it."""
 
     def __init__(self, folder: Path, **arguments: Any) -> None:
-        self.gate = threading.Event()
+        self.gate, self.held = threading.Event(), threading.Event()
         self.seen: list[Any] = []
         self.database = Database(folder / "atelier.sqlite")
         self.records = JobRecords(self.database)
         self.bus = EventBus(self.records.append_event)
         paths = Paths(data=folder)
         config = EngineConfig(
-            paths, {"gate": self.gate, "seen": self.seen, **arguments}, None, BlobStore(paths.blobs), self.bus.publish,
-            self.bus.watched, lambda run, picture: None,
-        )  # fmt: skip
+            paths,
+            {"gate": self.gate, "held": self.held, "seen": self.seen, **arguments},
+            None,
+            BlobStore(paths.blobs),
+            self.bus.publish,
+            self.bus.watched,
+            lambda run, picture: None,
+        )
         self.executor = LocalExecutor("tests.fake_engine:build", config, self.bus, self.records, lambda: {})
 
     def start(self) -> Bench:

@@ -49,7 +49,7 @@ def test_a_job_runs_and_its_record_and_events_are_kept(bench):
 def test_jobs_run_in_order_and_urgent_ones_first(bench):
     b = bench()
     first = b.executor.submit(job("hold", "first"))
-    until(lambda: b.executor.running == "first")
+    assert b.held.wait(20)
     assert first.position == 0
     assert b.executor.submit(job(id="alice-1", client="alice")).position == 0
     assert b.executor.submit(job(id="bob-1", client="bob")).position == 1
@@ -84,7 +84,7 @@ def test_each_way_to_end_a_running_job(bench, mode, state, pictures):
     b = bench()
     ticket = b.executor.submit(job("hold", count=3))
     with b.bus.subscribe(ticket.id) as live:
-        until(lambda: b.executor.running == ticket.id)
+        assert b.held.wait(20)
         assert b.executor.running_mode() is None
         b.executor.cancel(ticket.id, mode)
         assert b.executor.running_mode() == mode
@@ -103,7 +103,7 @@ def test_each_way_to_end_a_running_job(bench, mode, state, pictures):
 def test_a_waiting_job_is_just_cancelled(bench):
     b = bench()
     b.executor.submit(job("hold", "running"))
-    until(lambda: b.executor.running == "running")
+    assert b.held.wait(20)
     b.executor.submit(job(id="waiting"))
     b.executor.cancel("waiting", "skip")
     assert kinds(b.executor.watch("waiting")) == ["JobQueued", "JobFinished"]
@@ -135,7 +135,7 @@ def test_a_failure_costs_one_job(bench, word, code):
 def test_a_lost_device_keeps_the_queue_and_says_so(bench):
     b = bench()
     b.executor.submit(job("hold", "first"))
-    until(lambda: b.executor.running == "first")
+    assert b.held.wait(20)
     b.executor.submit(job("lost", "lost"))
     b.executor.submit(job(id="kept"))
     b.gate.set()
@@ -189,7 +189,7 @@ def test_late_and_early_watchers_hear_the_same_without_gap(bench):
 def test_what_is_published_while_the_stored_events_are_read_is_heard(bench, monkeypatch):
     b = bench()
     b.executor.submit(job("hold", "late"))
-    until(lambda: b.executor.running == "late")
+    assert b.held.wait(20)
     read = b.records.events
 
     def slowly(id: str, after: int = 0):
@@ -205,7 +205,7 @@ def test_what_is_published_while_the_stored_events_are_read_is_heard(bench, monk
 def test_a_lease_waits_for_the_job_and_goes_before_the_next(bench):
     b = bench()
     b.executor.submit(job("hold", "first"))
-    until(lambda: b.executor.running == "first")
+    assert b.held.wait(20)
     b.executor.submit(job(id="second"))
     with pytest.raises(NotReady):
         with b.executor.lease(timeout=0.05):
@@ -247,7 +247,7 @@ def test_lists_are_asked_again_after_a_model_was_loaded(bench):
 def test_stopping_keeps_the_queue_for_the_next_start(bench):
     b = bench()
     b.executor.submit(job("hold", "running", count=3))
-    until(lambda: b.executor.running == "running")
+    assert b.held.wait(20)
     b.executor.submit(job(id="waiting"))
     b.executor.submit(Job("memory", {}, "memory"))
     b.gate.set()

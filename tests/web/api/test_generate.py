@@ -310,10 +310,7 @@ def test_a_stopped_job_answers_with_what_is_done(serve):
         served.client.post(TXT, json={"prompt": "hold", "n_iter": 3, "steps": 2, "force_task_id": "task(mine)"})
     ))  # fmt: skip
     caller.start()
-    end = time.monotonic() + 20
-    while served.app.executor.running != "task(mine)":
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    assert served.app.arguments["held"].wait(20)
     assert served.client.post("/sdapi/v1/interrupt").json() == {}
     served.app.arguments["gate"].set()
     caller.join(20)

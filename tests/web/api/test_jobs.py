@@ -76,7 +76,7 @@ def test_an_interrupted_stream_misses_nothing(serve):
     """One listener leaves in the middle of a running job and comes back: together it heard what another heard."""
     served = serve()
     id = submit(served, "hold", count=2).json()["id"]
-    until(lambda: served.app.executor.running == id)
+    assert served.app.arguments["held"].wait(20)
 
     async def listen(after: int, enough: int | None) -> list:
         heard = []
@@ -101,7 +101,7 @@ def test_an_interrupted_stream_misses_nothing(serve):
 def test_what_is_published_while_the_stored_events_are_read_is_sent(serve, monkeypatch):
     served = serve()
     id = submit(served, "hold").json()["id"]
-    until(lambda: served.app.executor.running == id)
+    assert served.app.arguments["held"].wait(20)
     read = served.app.records.events
 
     def slowly(job: str, after: int = 0):
@@ -128,7 +128,7 @@ def test_a_late_stream_of_a_running_job_begins_with_what_was(serve):
 def test_two_clients_wait_in_turn(serve):
     served = serve()
     submit(served, "hold", id="first")
-    until(lambda: served.app.executor.running == "first")
+    assert served.app.arguments["held"].wait(20)
     for n, who in enumerate(("alice", "bob", "alice")):
         assert submit(served, id=f"{who}-{n}", client=who).json()["position"] == n
     listed = served.client.get(JOBS).json()
@@ -152,7 +152,7 @@ def test_two_clients_wait_in_turn(serve):
 def test_ways_to_end_a_running_job(serve, mode, state):
     served = serve()
     id = submit(served, "hold", count=2).json()["id"]
-    until(lambda: served.app.executor.running == id)
+    assert served.app.arguments["held"].wait(20)
     assert served.client.post(f"{JOBS}/{id}/cancel", json={"mode": mode}).status_code == 200
     served.app.arguments["gate"].set()
     assert events(served, id)[-1]["state"] == state
@@ -273,7 +273,7 @@ def test_many_waiters_need_no_threads(serve):
     served = serve()
     served.app.settings.update({"jobs_per_client": 1000})
     submit(served, "hold", id="first")
-    until(lambda: served.app.executor.running == "first")
+    assert served.app.arguments["held"].wait(20)
 
     async def many() -> list[int]:
         import httpx

@@ -28,7 +28,7 @@ def held(serve):
     """A server whose running job waits at its first step, another one behind it."""
     served = serve()
     submit(served, "hold", "first")
-    until(lambda: served.app.executor.running == "first")
+    assert served.app.arguments["held"].wait(20)
     submit(served, "a cat", "second")
     return served
 
