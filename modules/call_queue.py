@@ -1,4 +1,4 @@
-"""`modules.call_queue`: the device's lock; the real code is in atelier/jobs, the names in modules/_host/queue.py."""
+"""`modules.call_queue`: the device's lock; really in atelier/jobs and modules/_host/queue.py."""
 
 from __future__ import annotations
 

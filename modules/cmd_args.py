@@ -1,4 +1,4 @@
-"""`modules.cmd_args`: the command line; the real code is in atelier/launch."""
+"""`modules.cmd_args`: the command line; really in atelier/launch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.devices`: device and precision; the real code is in atelier/device, the names in modules/_host/devices.py."""
+"""`modules.devices`: device and precision; really in atelier/device and modules/_host/devices.py."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NAMES = MappingProxyType({
     "torch_gc": "modules._host.devices:torch_gc", "autocast": "modules._host.devices:autocast",
     "without_autocast": "modules._host.devices:without_autocast",
     "cond_cast_unet": "modules._host.devices:cond_cast_unet",
-    "cond_cast_float": "modules._host.devices:cond_cast_float",
-    "NansException": "modules._host.devices:NansException", "test_for_nans": "modules._host.devices:test_for_nans",
+    "cond_cast_float": "modules._host.devices:cond_cast_float", "NansException": "modules._host.devices:NansException",
+    "test_for_nans": "modules._host.devices:test_for_nans",
     "get_optimal_device": "modules._host.devices:get_optimal_device",
     "get_optimal_device_name": "modules._host.devices:get_optimal_device_name",
     "get_cuda_device_string": "modules._host.devices:get_cuda_device_string",

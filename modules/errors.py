@@ -1,4 +1,4 @@
-"""`modules.errors`: reporting failures; the real code is in atelier/plugins/guard.py, the names in modules/_host/errors.py."""
+"""`modules.errors`: failures; really in atelier/plugins/guard.py and modules/_host/errors.py."""
 
 from __future__ import annotations
 

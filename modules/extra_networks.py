@@ -1,4 +1,4 @@
-"""`modules.extra_networks`: tags in prompts; the real code is in atelier/prompts/tags.py and atelier/networks, the names in modules/_host/networks.py."""
+"""`modules.extra_networks`: really in atelier/prompts/tags.py, atelier/networks and modules/_host/networks.py."""
 
 from __future__ import annotations
 

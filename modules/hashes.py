@@ -1,4 +1,4 @@
-"""`modules.hashes`: hashes of files; the real code is in atelier/base/files.py, the names in modules/_host/file_hashes.py."""
+"""`modules.hashes`: hashes of files; really in atelier/base/files.py and modules/_host/file_hashes.py."""
 
 from __future__ import annotations
 

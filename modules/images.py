@@ -1,4 +1,4 @@
-"""`modules.images`: pictures on disk; the real code is in atelier/imaging, the signatures in modules/_host/images.py."""
+"""`modules.images`: pictures on disk; really in atelier/imaging and modules/_host/images.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.infotext_utils`: parameters as text; the real code is in atelier/params/infotext.py, the names in modules/_host/infotext_paste.py."""
+"""`modules.infotext_utils`: really in atelier/params/infotext.py and modules/_host/infotext_paste.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.launch_utils`: what install scripts ask; the real code is in atelier/launch/legacy.py."""
+"""`modules.launch_utils`: what install scripts ask; really in atelier/launch/legacy.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.masking`: masks of inpainting; the real code is in atelier/imaging/masks.py, the signatures in modules/_host/pixels.py."""
+"""`modules.masking`: masks of inpainting; really in atelier/imaging/masks.py and modules/_host/pixels.py."""
 
 from __future__ import annotations
 

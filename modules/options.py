@@ -1,4 +1,4 @@
-"""`modules.options`: settings; the real code is in atelier/params/settings.py, the names in modules/_host/options.py and option_info.py."""
+"""`modules.options`: really in atelier/params/settings.py and modules/_host/options.py and option_info.py."""
 
 from __future__ import annotations
 

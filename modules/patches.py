@@ -1,4 +1,4 @@
-"""`modules.patches`: putting one function in the place of another; the real code is in modules/_host/patches.py."""
+"""`modules.patches`: replacing functions; really in modules/_host/patches.py."""
 
 from __future__ import annotations
 

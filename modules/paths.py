@@ -1,4 +1,4 @@
-"""`modules.paths`: folders; the real code is in atelier/base/paths.py, the names in modules/_host/folders.py."""
+"""`modules.paths`: folders; really in atelier/base/paths.py and modules/_host/folders.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.paths_internal`: folders; the real code is in atelier/base/paths.py, the names in modules/_host/folders.py."""
+"""`modules.paths_internal`: folders; really in atelier/base/paths.py and modules/_host/folders.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.prompt_parser`: the prompt language; the real code is in atelier/prompts, A1111's shapes in modules/_host/prompt_shapes.py."""
+"""`modules.prompt_parser`: the prompt language; really in atelier/prompts and modules/_host/prompt_shapes.py."""
 
 from __future__ import annotations
 

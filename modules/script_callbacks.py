@@ -1,4 +1,4 @@
-"""`modules.script_callbacks`: moments that extensions register for; the real code is in modules/_host/callbacks.py."""
+"""`modules.script_callbacks`: moments that extensions register for; really in modules/_host/callbacks.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.script_loading`: importing files of extensions; the real code is in atelier/plugins/discover.py and modules/_host/load.py."""
+"""`modules.script_loading`: importing files; really in atelier/plugins/discover.py and modules/_host/load.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.scripts`: scripts of extensions; the real code is in modules/_host/script.py, load.py and script_runner.py."""
+"""`modules.scripts`: scripts of extensions; really in modules/_host/script.py, load.py and script_runner.py."""
 
 from __future__ import annotations
 

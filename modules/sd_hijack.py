@@ -1,4 +1,4 @@
-"""`modules.sd_hijack`: embeddings and layers of the model; the real code is in atelier/checkpoints, the view in modules/_host/hijack.py."""
+"""`modules.sd_hijack`: embeddings and layers; really in atelier/checkpoints and modules/_host/hijack.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.sd_models`: checkpoints; the real code is in atelier/checkpoints, the names in modules/_host/checkpoints.py."""
+"""`modules.sd_models`: checkpoints; really in atelier/checkpoints and modules/_host/checkpoints.py."""
 
 from __future__ import annotations
 

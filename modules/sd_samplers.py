@@ -1,4 +1,4 @@
-"""`modules.sd_samplers`: samplers by name; the real code is in atelier/sampling, the lists in modules/_host/samplers.py."""
+"""`modules.sd_samplers`: samplers by name; really in atelier/sampling and modules/_host/samplers.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.sd_schedulers`: schedules by name; the real code is in atelier/sampling/schedules.py, the lists in modules/_host/samplers.py."""
+"""`modules.sd_schedulers`: schedules; really in atelier/sampling/schedules.py and modules/_host/samplers.py."""
 
 from __future__ import annotations
 

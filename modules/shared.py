@@ -1,4 +1,4 @@
-"""`modules.shared`: what everybody reaches for; settings are in modules/_host/options.py, the job in state.py, the model in old_model.py."""
+"""`modules.shared`: what everybody reaches for; really in modules/_host/options.py, state.py and old_model.py."""
 
 from __future__ import annotations
 

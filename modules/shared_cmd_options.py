@@ -1,4 +1,4 @@
-"""`modules.shared_cmd_options`: the command line; the real code is in atelier/launch."""
+"""`modules.shared_cmd_options`: the command line; really in atelier/launch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.shared_state`: the running job; the real code is in modules/_host/state.py."""
+"""`modules.shared_state`: the running job; really in modules/_host/state.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.styles`: prompt styles; the real code is in atelier/prompts/styles.py, the names in modules/_host/shared_pieces.py."""
+"""`modules.styles`: prompt styles; really in atelier/prompts/styles.py and modules/_host/shared_pieces.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.ui`: parts of the page; the real page is in atelier/web, the parts in modules/_host/ui_pieces.py."""
+"""`modules.ui`: parts of the page; the real page is in atelier/web and modules/_host/ui_pieces.py."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ NAMES = MappingProxyType({
     "create_refresh_button": "modules._host.ui_pieces:create_refresh_button",
     "gr_show": "modules._host.ui_pieces:gr_show", "plaintext_to_html": "modules._host.ui_pieces:plaintext_to_html",
     "create_output_panel": "modules._host.ui_pieces:create_output_panel",
-    "versions_html": "modules._host.ui_pieces:versions_html",
-    "random_symbol": "modules._host.ui_pieces:random_symbol", "reuse_symbol": "modules._host.ui_pieces:reuse_symbol",
-    "paste_symbol": "modules._host.ui_pieces:paste_symbol",
+    "versions_html": "modules._host.ui_pieces:versions_html", "random_symbol": "modules._host.ui_pieces:random_symbol",
+    "reuse_symbol": "modules._host.ui_pieces:reuse_symbol", "paste_symbol": "modules._host.ui_pieces:paste_symbol",
     "refresh_symbol": "modules._host.ui_pieces:refresh_symbol",
     "save_style_symbol": "modules._host.ui_pieces:save_style_symbol",
     "apply_style_symbol": "modules._host.ui_pieces:apply_style_symbol",

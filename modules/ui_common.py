@@ -1,4 +1,4 @@
-"""`modules.ui_common`: parts of the page; the real page is in atelier/web, the parts in modules/_host/ui_pieces.py."""
+"""`modules.ui_common`: parts of the page; the real page is in atelier/web and modules/_host/ui_pieces.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.ui_components`: A1111's own components; the real code is in modules/_host/ui_components.py."""
+"""`modules.ui_components`: A1111's own components; really in modules/_host/ui_components.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modules.util`: small things about files; the real code is in modules/_host/shared_pieces.py."""
+"""`modules.util`: small things about files; really in modules/_host/shared_pieces.py."""
 
 from __future__ import annotations
 

@@ -55,7 +55,9 @@ class Extension:
 
     def fail(self, what: str, error: BaseException) -> None:
         self.traces.append(f"{what}\n{''.join(traceback.format_exception(error))}")
-        log.error("extension broken: %s", fields(extension=self.name, what=what, error=f"{type(error).__name__}: {error}"))
+        log.error(
+            "extension broken: %s", fields(extension=self.name, what=what, error=f"{type(error).__name__}: {error}")
+        )
 
 
 def list_extensions(paths: Paths, disabled: Sequence[str] = (), disable_all: str = "none") -> tuple[Extension, ...]:
@@ -76,7 +78,9 @@ def list_extensions(paths: Paths, disabled: Sequence[str] = (), disable_all: str
             extension.enabled, extension.reason = False, "All extensions are disabled in Settings."
         elif extension.name.lower() in off:
             extension.enabled, extension.reason = False, "Disabled in Settings."
-        elif any(e.canonical == extension.canonical and e is not extension and e.enabled for e in _before(found, extension)):
+        elif any(
+            e.canonical == extension.canonical and e is not extension and e.enabled for e in _before(found, extension)
+        ):
             extension.enabled, extension.reason = False, f"Another extension is named {extension.canonical}."
     names = {e.canonical for e in found if e.enabled}
     for extension in found:
@@ -145,7 +149,9 @@ def _load_plugin(extension: Extension, path: Path, plugins: Plugins) -> None:
 def _check_version(extension: Extension, module: ModuleType) -> None:
     written_for = getattr(module, "HOOKS", None)
     fits = (
-        isinstance(written_for, (tuple, list)) and len(written_for) == 2 and all(isinstance(v, int) for v in written_for)
+        isinstance(written_for, (tuple, list))
+        and len(written_for) == 2
+        and all(isinstance(v, int) for v in written_for)
     )
     if not fits:
         raise ExtensionError(

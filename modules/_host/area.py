@@ -10,7 +10,7 @@ import gradio as gr
 from atelier.base.log import fields, logger
 from modules._host.args import EXTRAS, Packer
 from modules._host.gradio_scope import old_spellings
-from modules._host.script import Script
+from modules._host.script import Script, overrides
 from modules._host.script_runner import ScriptRunner
 
 log = logger(__name__)
@@ -35,7 +35,7 @@ def build_controls(runner: ScriptRunner) -> None:
     # The dropdown is the first argument and the last control, so its place is kept for it.
     runner.inputs, runner.defaults = [None], [0]
     for script in runner.alwayson_scripts:
-        if script.create_group:
+        if script.create_group and overrides(script, "ui"):
             with gr.Group(elem_classes=["alwayson-script"]) as group:
                 script.group = group
                 create_script_ui(runner, script)

@@ -133,7 +133,9 @@ def _always_on(runner: ScriptRunner, args: list[Any], title: str, given: Any) ->
     script = runner.script(title)
     if script is None or not script.alwayson:
         known = ", ".join(runner.title_of(s) for s in runner.alwayson_scripts) or "none are installed"
-        raise BadRequest("alwayson_scripts", f"there is no always-on script named {title!r}.", remedy=f"Scripts: {known}.")
+        raise BadRequest(
+            "alwayson_scripts", f"there is no always-on script named {title!r}.", remedy=f"Scripts: {known}."
+        )
     values = list((given or {}).get("args") or ()) if isinstance(given, Mapping) else list(given or ())
     start, end = script.args_from or 0, script.args_to or 0
     args[start : start + min(len(values), end - start)] = values[: end - start]

@@ -56,5 +56,3 @@ def clear_callbacks() -> None:
 
 def ordered_callbacks(category: str, unordered_callbacks: Any = None, *, enable_user_sort: bool = True) -> list[Any]:
     return host().callbacks.ordered(category)
-
-

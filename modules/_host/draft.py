@@ -23,7 +23,9 @@ IMG2IMG_PARTS = frozenset(("source", "mask"))
 SAME = frozenset(("Use same checkpoint", "Use same sampler", "Use same scheduler", "None", ""))
 SAME_PATHS = frozenset(("hires.checkpoint", "hires.sampler", "hires.scheduler"))
 #: texts and numbers that may be lists on `p`, one value for each picture
-LISTED = frozenset(("prompt.positive", "prompt.negative", "seed.seed", "seed.subseed", "hires.prompt", "hires.negative"))
+LISTED = frozenset(
+    ("prompt.positive", "prompt.negative", "seed.seed", "seed.subseed", "hires.prompt", "hires.negative")
+)
 
 
 def belongs(declaration: Declaration, img2img: bool) -> bool:

@@ -21,7 +21,9 @@ def report(message: str, *, exc_info: bool = False) -> None:
 
 
 def display(e: BaseException, task: str, *, full_traceback: bool = False) -> None:
-    log.error("%s\n%s", fields(task=task or "error", error=f"{type(e).__name__}: {e}"), "".join(traceback.format_exception(e)))
+    log.error(
+        "%s\n%s", fields(task=task or "error", error=f"{type(e).__name__}: {e}"), "".join(traceback.format_exception(e))
+    )
 
 
 def display_once(e: BaseException, task: str) -> None:

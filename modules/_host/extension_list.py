@@ -26,7 +26,9 @@ class ExtensionView:
         self._extension = extension
 
     def list_files(self, subdir: str, extension: str) -> list[ScriptFile]:
-        return [ScriptFile(self.path, p.name, str(p)) for p in self._extension.files(subdir) if p.name.endswith(extension)]
+        return [
+            ScriptFile(self.path, p.name, str(p)) for p in self._extension.files(subdir) if p.name.endswith(extension)
+        ]
 
     def read_info_from_repo(self) -> None:
         """The extensions tab tells of versions."""

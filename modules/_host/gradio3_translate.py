@@ -32,7 +32,9 @@ def translate(cls: type, kwargs: dict[str, Any], accepted: tuple[str, ...], more
         for key in unknown:
             kwargs.pop(key)
         if unknown:
-            log.debug("keywords that Gradio no longer has, ignored: %s", fields(component=name, names=",".join(unknown)))
+            log.debug(
+                "keywords that Gradio no longer has, ignored: %s", fields(component=name, names=",".join(unknown))
+            )
     return tooltip
 
 
@@ -61,6 +63,8 @@ def _image(kwargs: dict[str, Any]) -> None:
 
 def _gallery(kwargs: dict[str, Any]) -> None:
     kwargs.setdefault("format", "png")
+    # Galleries only showed pictures then; now they also ask for some.
+    kwargs.setdefault("interactive", False)
 
 
 def _file(kwargs: dict[str, Any]) -> None:
@@ -111,6 +115,9 @@ def _slider(kwargs: dict[str, Any]) -> None:
 
 
 def _any(kwargs: dict[str, Any]) -> None:
+    if kwargs.get("label") == "" and "show_label" not in kwargs:
+        # An empty label is now taken for none, and the component's kind written in its place.
+        kwargs["show_label"] = False
     if isinstance(kwargs.get("elem_classes"), (set, tuple)):
         kwargs["elem_classes"] = list(kwargs["elem_classes"])
     if isinstance(kwargs.get("scale"), float):
@@ -122,6 +129,6 @@ def _any(kwargs: dict[str, Any]) -> None:
 RULES: MappingProxyType[str, tuple[Callable[[dict[str, Any]], None], ...]] = MappingProxyType({
     "Image": (_image,), "ImageEditor": (_image,), "Gallery": (_gallery,), "File": (_file,), "UploadButton": (_file,),
     "Dropdown": (_dropdown,), "Dataframe": (_table,), "DataFrame": (_table,), "Textbox": (_text, _copy_button),
-    "TextArea": (_text,), "Text": (_text,), "Code": (_copy_button,), "Row": (_row,), "Button": (_button,), "Slider": (_slider,), "Checkbox": (_slider,),
-    "*": (_any,),
+    "TextArea": (_text,), "Text": (_text,), "Code": (_copy_button,), "Row": (_row,), "Button": (_button,),
+    "Slider": (_slider,), "Checkbox": (_slider,), "*": (_any,),
 })  # fmt: skip

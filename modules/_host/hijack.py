@@ -23,8 +23,15 @@ class EmbeddingsView:
             return {}
         return {
             name: SimpleNamespace(
-                name=name, vectors=e.vectors, shape=e.width, step=e.step, filename=str(e.path), shorthash=e.short,
-                hash=e.sha256, vec=next(iter(e.tensors.values())), sd_checkpoint=e.checkpoint,
+                name=name,
+                vectors=e.vectors,
+                shape=e.width,
+                step=e.step,
+                filename=str(e.path),
+                shorthash=e.short,
+                hash=e.sha256,
+                vec=next(iter(e.tensors.values())),
+                sd_checkpoint=e.checkpoint,
                 sd_checkpoint_name=e.checkpoint_name,
             )  # fmt: skip
             for name, e in found.loaded.items()

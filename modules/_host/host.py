@@ -90,7 +90,7 @@ class Host:
         return (assigned(DOOR, "process_images") or process_images)(p)
 
     def takes(self, p: Any) -> bool:
-        """Whether something other than the recipe decides what is made: a selected script, an assigned-over function."""
+        """Whether a selected script, or an assigned-over function, decides what is made, and not the recipe."""
         replaced = assigned(DOOR, "process_images_inner") or assigned(DOOR, "process_images")
         if p.scripts is None:
             return replaced is not None
@@ -190,7 +190,8 @@ def attach_host(app: Any) -> Host:
     if guard.report is None:
         guard.report = lambda failure: app.bus.publish(Notice(message=failure.sentence, source=failure.extension))
     for name, plugin in (
-        ("a1111", host), ("a1111-run", RunHooks(host)), ("a1111-steps", StepHooks(host)), ("a1111-page", PageHooks(host)),
+        ("a1111", host), ("a1111-run", RunHooks(host)), ("a1111-steps", StepHooks(host)),
+        ("a1111-page", PageHooks(host)),
     ):  # fmt: skip
         # Every call of an extension is guarded by itself; what remains are failures that end a run rightly.
         app.plugins.register(plugin, name, guarded=False)

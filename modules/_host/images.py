@@ -198,9 +198,7 @@ def _write(draw: Any, font: Any, line: list[GridAnnotation], x: int, y: int) -> 
 def split_grid(image: Image.Image, tile_w: int = 512, tile_h: int = 512, overlap: int = 64) -> Grid:
     """Overlapping tiles: rows of [y, height, [[x, width, image], ...]]."""
     tops, lefts = _starts(image.height, tile_h, overlap), _starts(image.width, tile_w, overlap)
-    tiles = [
-        [y, tile_h, [[x, tile_w, image.crop((x, y, x + tile_w, y + tile_h))] for x in lefts]] for y in tops
-    ]
+    tiles = [[y, tile_h, [[x, tile_w, image.crop((x, y, x + tile_w, y + tile_h))] for x in lefts]] for y in tops]
     return Grid(tiles, tile_w, tile_h, image.width, image.height, overlap)
 
 
@@ -218,7 +216,7 @@ def combine_grid(grid: Grid) -> Image.Image:
     fade = np.linspace(0, 255, max(1, grid.overlap)).astype(np.uint8)
     for y, height, row in grid.tiles:
         line = Image.new("RGB", (grid.image_w, height))
-        for x, width, tile in row:
+        for x, _, tile in row:
             line.paste(tile, (x, 0), _ramp(tile.size, fade if x else None, False))
         sheet.paste(line, (0, y), _ramp(line.size, fade if y else None, True))
     return sheet

@@ -94,5 +94,3 @@ def _named(extension: Extension, path: Path, names: Sequence[str]) -> bool:
     prefix = "builtin/" if extension.builtin else ""
     own = (prefix + extension.canonical, f"{prefix}{extension.canonical}/{path.name.lower()}")
     return any(alternative in own for name in names for alternative in name.split("|"))
-
-

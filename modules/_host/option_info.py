@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
-from atelier.params.field import Declaration, Param
+from atelier.params.field import Declaration, Param, checked
 
 
 class OptionInfo:
@@ -86,27 +87,32 @@ def component_args(info: OptionInfo) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
 
 
+class Loose(Declaration):
+    """Choices are offered and not enforced: A1111 checks none, and they are often made anew while the program runs."""
+
+    def check(self, value: Any) -> Any:
+        return checked(value, replace(self, param=replace(self.param, choices=None)))
+
+
 def declaration(key: str, info: OptionInfo, args: Mapping[str, Any]) -> Declaration:
-    """The option as a declaration of the program. Values are held to its type, not to its choices or limits:
-    A1111 checks neither, and choices are often made anew while the program runs."""
+    """The option as a declaration of the program. Values are held to its type, not to its limits."""
     minimum, maximum, step = (args.get(name) for name in ("minimum", "maximum", "step"))
     choices = args.get("choices")
-    plain = isinstance(choices, (list, tuple)) and all(isinstance(choice, str) for choice in choices)
+    plain = isinstance(choices, (list, tuple)) and all(isinstance(choice, (str, int, float)) for choice in choices)
     param = Param(
         label=info.label or key,
         minimum=minimum if isinstance(minimum, (int, float)) else None,
         maximum=maximum if isinstance(maximum, (int, float)) else None,
         step=step if isinstance(step, (int, float)) else None,
         hard=(None, None),
-        # A list, where the core's own are tuples: offered to choose from, but not enforced.
-        choices=list(choices) if plain else None,
+        choices=tuple(choices) if plain else None,
         help=_plain(info.comment_after),
         infotext=info.infotext or "",
         restart=info.restart,
         restrict_api=info.restrict_api,
         elem=key,
     )
-    return Declaration(section_of(info)[0], key, _type(info, args), info.default, param)
+    return Loose(section_of(info)[0], key, _type(info, args), info.default, param)
 
 
 def _type(info: OptionInfo, args: Mapping[str, Any]) -> Any:
@@ -114,14 +120,24 @@ def _type(info: OptionInfo, args: Mapping[str, Any]) -> Any:
     if isinstance(default, bool):
         return bool
     if isinstance(default, int):
-        # Number boxes and sliders with fractional steps give floats whatever the default looks like.
+        # Number boxes, and sliders with fractional steps, give fractions whatever the default looks like.
         whole = isinstance(step, int) or (step is None and info.component is None)
-        return int if whole and isinstance(args.get("minimum", 0), int) else Optional[Any]
+        return int if whole and isinstance(args.get("minimum", 0), int) else float
     if isinstance(default, float):
         return float
-    if isinstance(default, str) and not args.get("multiselect"):
-        return str
-    return Optional[Any]
+    if isinstance(default, (list, tuple)) or args.get("multiselect"):
+        return tuple[Any, ...]
+    if isinstance(default, dict):
+        return dict[str, Any]
+    return str if isinstance(default, str) else Optional[Any]  # noqa: UP045 - Any cannot be joined by | in 3.10
+
+
+def read_value(info: OptionInfo | None, value: Any) -> Any:
+    """A value as extensions expect it: lists, and whole numbers where the default is one."""
+    if isinstance(value, tuple):
+        return list(value)
+    whole = info is not None and type(info.default) is int and isinstance(value, float) and value.is_integer()
+    return int(value) if whole else value
 
 
 def _plain(html: str) -> str:

@@ -12,7 +12,7 @@ from atelier.base.log import fields, logger
 from atelier.params.settings import Settings
 from atelier.plugins.guard import Guard
 from modules._host.legacy_options import DEFAULTS
-from modules._host.option_info import OptionInfo, component_args, declaration, section_of
+from modules._host.option_info import OptionInfo, component_args, declaration, read_value, section_of
 
 log = logger(__name__)
 
@@ -129,7 +129,7 @@ class Options:
             value = self._settings.get(key)
         else:
             value = self._extra[key]
-        return list(value) if isinstance(value, tuple) else value
+        return read_value(self.data_labels.get(key), value)
 
     def _keys(self) -> dict[str, None]:
         return dict.fromkeys((*self._settings.declarations, *self._extra))

@@ -34,7 +34,11 @@ def apply_overlay(image: Image.Image, paste_loc: Any, overlay: Image.Image | Non
     """(the picture under the overlay, the picture without it). `paste_loc` is (x, y, width, height) or None."""
     if overlay is None:
         return image, image.copy()
-    box = None if paste_loc is None else (paste_loc[0], paste_loc[1], paste_loc[0] + paste_loc[2], paste_loc[1] + paste_loc[3])
+    box = (
+        None
+        if paste_loc is None
+        else (paste_loc[0], paste_loc[1], paste_loc[0] + paste_loc[2], paste_loc[1] + paste_loc[3])
+    )
     return lay_over(image, overlay, box), uncrop(image, overlay.size, paste_loc) if paste_loc else image.copy()
 
 

@@ -85,7 +85,8 @@ def processed_of(p: Any, run: Run, result: Result) -> Processed:
     made = Processed(
         p, images,
         seed=info.get("seed", -1), info=infotexts[0] if infotexts else "", subseed=info.get("subseed", -1),
-        all_prompts=list(info.get("all_prompts") or ()), all_negative_prompts=list(info.get("all_negative_prompts") or ()),
+        all_prompts=list(info.get("all_prompts") or ()),
+        all_negative_prompts=list(info.get("all_negative_prompts") or ()),
         all_seeds=list(info.get("all_seeds") or ()), all_subseeds=list(info.get("all_subseeds") or ()),
         index_of_first_image=info.get("index_of_first_image", 0), infotexts=infotexts,
         comments="".join(f"{comment}\n" for comment in run.comments), extra_images_list=p.extra_result_images,

@@ -82,7 +82,9 @@ def get_learned_conditioning_prompt_schedules(
     ]
 
 
-def get_multicond_prompt_list(prompts: Sequence[str]) -> tuple[list[list[tuple[int, float]]], SdConditioning, dict[str, int]]:
+def get_multicond_prompt_list(
+    prompts: Sequence[str],
+) -> tuple[list[list[tuple[int, float]]], SdConditioning, dict[str, int]]:
     """[(index, weight), ...] for each prompt, the distinct texts, and text -> index."""
     places: dict[str, int] = {}
     texts = SdConditioning(prompts)
@@ -152,7 +154,9 @@ def reconstruct_cond_batch(c: list[list[ScheduledPromptConditioning]], current_s
     return _stacked([_at(schedules, current_step) for schedules in c])
 
 
-def reconstruct_multicond_batch(c: MulticondLearnedConditioning, current_step: int) -> tuple[list[list[tuple[int, float]]], Any]:
+def reconstruct_multicond_batch(
+    c: MulticondLearnedConditioning, current_step: int
+) -> tuple[list[list[tuple[int, float]]], Any]:
     """[(row, weight), ...] for each prompt, and all rows stacked."""
     rows: list[Any] = []
     indexes = []

@@ -70,7 +70,9 @@ def wrap_gradio_call(
         began = time.perf_counter()
         home = host()
         failed = object()
-        result = home.guard.call(home.loader.owner(_file_of(func)), "event", _stoppable(func, args, kwargs), default=failed)
+        result = home.guard.call(
+            home.loader.owner(_file_of(func)), "event", _stoppable(func, args, kwargs), default=failed
+        )
         if result is failed:
             outputs = extra_outputs_array if extra_outputs_array is not None else [None, ""]
             reason = home.guard.failures[-1].message if home.guard.failures else "switched off"

@@ -19,7 +19,6 @@ from modules._host.infotext import carry_out
 from modules._host.processed import pictures_of, processed_of
 from modules._host.ticket import NOTE, Ticket, ticket_of
 
-
 #: fields of the HTTP API that only scripts and `p` know
 PASSED_ON = ("disable_extra_networks", "refiner_checkpoint", "refiner_switch_at")
 
@@ -135,8 +134,10 @@ class RunHooks:
         p.all_prompts, p.all_negative_prompts = draft.prompts, draft.negatives
         p.all_seeds, p.all_subseeds = draft.seeds, draft.subseeds
         p.main_prompt, p.main_negative_prompt = _first(draft.prompts), _first(draft.negatives)
+        second = getattr(p, "enable_hr", False)
         if hasattr(p, "all_hr_prompts"):
-            p.all_hr_prompts, p.all_hr_negative_prompts = draft.hires_prompts, draft.hires_negatives
+            p.all_hr_prompts = draft.hires_prompts if second else None
+            p.all_hr_negative_prompts = draft.hires_negatives if second else None
         self._model_facts(run, p)
         p.job_timestamp, p.clip_skip = run.timestamp, run.settings.CLIP_stop_at_last_layers
         p.version = run.services.version

@@ -64,9 +64,7 @@ class StepHooks:
             return
         if self._has(ticket, "on_mask_blend") and sampling_pass.keep_mask is not None:
             keep = sampling_pass.keep_mask
-            blend = MaskBlendArgs(
-                sampling_pass.latents, 1 - keep, sampling_pass.source, keep, sampling_pass.latents
-            )
+            blend = MaskBlendArgs(sampling_pass.latents, 1 - keep, sampling_pass.source, keep, sampling_pass.latents)
             _fire(ticket, "on_mask_blend", blend)
             sampling_pass.latents = blend.blended_latent
         if self._has(ticket, "post_sample"):

@@ -40,7 +40,9 @@ def load_scripts() -> None:
 reload_scripts = reload_script_body_only = load_scripts
 
 
-def wrap_call(func: Callable[..., Any], filename: str, funcname: str, *args: Any, default: Any = None, **kwargs: Any) -> Any:
+def wrap_call(
+    func: Callable[..., Any], filename: str, funcname: str, *args: Any, default: Any = None, **kwargs: Any
+) -> Any:
     """The function's value, or `default` when it failed; the failure is its extension's own."""
     return host().guard.call(host().loader.owner(filename), funcname, func, *args, default=default, **kwargs)
 

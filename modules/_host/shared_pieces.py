@@ -134,7 +134,9 @@ def _upscaler(found: Any) -> UpscalerData:
     def upscale(image: Any, scale: float, selected_model: Any = None) -> Any:
         return found.enlarge(image, int(image.width * scale) // 8 * 8, int(image.height * scale) // 8 * 8)
 
-    return UpscalerData(found.name, found.model_path or None, SimpleNamespace(upscale=upscale, name=found.name), found.scale)
+    return UpscalerData(
+        found.name, found.model_path or None, SimpleNamespace(upscale=upscale, name=found.name), found.scale
+    )
 
 
 class Styles:

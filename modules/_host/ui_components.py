@@ -93,7 +93,7 @@ class InputAccordion(gr.Checkbox):
         # The box stays in the page, where a script keeps it and the accordion alike.
         hidden = {**kwargs, "elem_id": f"{self.accordion_id}-checkbox", "visible": "hidden"}
         super().__init__(value=value, **hidden)
-        link = 'function(checked) { inputAccordionChecked("%s", checked); }' % self.accordion_id
+        link = f'function(checked) {{ inputAccordionChecked("{self.accordion_id}", checked); }}'
         self.change(fn=None, _js=link, inputs=[self])
         shown = {
             **kwargs, "elem_id": self.accordion_id, "label": kwargs.get("label", "Accordion"),

@@ -102,5 +102,3 @@ def setup_dialog(button_show: Any, dialog: Any, *, button_close: Any = None) -> 
     button_show.click(fn=lambda: gr.update(visible=True), inputs=[], outputs=[dialog])
     if button_close is not None:
         button_close.click(fn=lambda: gr.update(visible=False), inputs=[], outputs=[dialog])
-
-

@@ -37,7 +37,13 @@ def fresh(host):
 
 
 def test_prompt_shapes():
-    assert prompt_parser.parse_prompt_attention("a (b:1.3) BREAK c") == [["a ", 1.0], ["b", 1.3], ["", 1.0], ["BREAK", -1], ["c", 1.0]]
+    assert prompt_parser.parse_prompt_attention("a (b:1.3) BREAK c") == [
+        ["a ", 1.0],
+        ["b", 1.3],
+        ["", 1.0],
+        ["BREAK", -1],
+        ["c", 1.0],
+    ]
     (schedules,) = prompt_parser.get_learned_conditioning_prompt_schedules(["[a:b:5] c"], 10)
     assert schedules == [[5, "a c"], [10, "b c"]]
     indexes, texts, places = prompt_parser.get_multicond_prompt_list(["a AND b :0.5", "a"])
@@ -84,10 +90,14 @@ def test_extra_networks():
 
 def test_saving_a_picture(host, tmp_path):
     seen = []
-    script_callbacks.on_before_image_saved(lambda params: params.pnginfo.update(parameters=params.pnginfo["parameters"] + "!"))
+    script_callbacks.on_before_image_saved(
+        lambda params: params.pnginfo.update(parameters=params.pnginfo["parameters"] + "!")
+    )
     script_callbacks.on_image_saved(lambda params: seen.append(params.filename))
     picture = Image.new("RGB", (16, 16), "red")
-    path, beside = images.save_image(picture, str(tmp_path), "base", seed=5, prompt="a cat", info="a cat\nSteps: 1", save_to_dirs=False)
+    path, beside = images.save_image(
+        picture, str(tmp_path), "base", seed=5, prompt="a cat", info="a cat\nSteps: 1", save_to_dirs=False
+    )
     assert path.endswith("base-0000-5.png") and beside is None and seen == [path] and picture.already_saved_as == path
     assert images.read_info_from_image(Image.open(path))[0] == "a cat\nSteps: 1!"
     second, _ = images.save_image(picture, str(tmp_path), "base", seed=6, prompt="a cat", save_to_dirs=False)
@@ -106,7 +116,10 @@ def test_grids_and_tiles():
     grid = images.split_grid(picture, 64, 64, 16)
     assert images.combine_grid(grid).size == (100, 80) and len(grid.tiles) == 2
     assert images.resize_image(1, picture, 64, 64).size == (64, 64)
-    assert images.sanitize_filename_part("a/b c") == "a_b_c" and images.flatten(Image.new("RGBA", (2, 2)), "#fff").mode == "RGB"
+    assert (
+        images.sanitize_filename_part("a/b c") == "a_b_c"
+        and images.flatten(Image.new("RGBA", (2, 2)), "#fff").mode == "RGB"
+    )
 
 
 def test_masks():

@@ -17,7 +17,7 @@ def test_reading_known_legacy_and_unknown(opts):
     assert opts.samples_format == "png" and opts.quicksettings_list == ["sd_model_checkpoint"]
     assert opts.face_restoration_model == "CodeFormer" and opts.hide_samplers == []
     with pytest.raises(AttributeError):
-        opts.never_declared
+        print(opts.never_declared)
     assert getattr(opts, "never_declared", 5) == 5 and opts.data.get("never_declared", 6) == 6
     assert opts.get_default("jpeg_quality") == 80 and opts.get_default("code_former_weight") == 0.5
 
@@ -70,7 +70,9 @@ def test_the_programs_own_settings_keep_their_declaration(host, opts):
 
 
 def test_option_info_chains_and_sections():
-    info = shared.OptionInfo(True, "On").info("note").html("<i>x</i>").link("help", "page").js("do", "run").needs_restart()
+    info = (
+        shared.OptionInfo(True, "On").info("note").html("<i>x</i>").link("help", "page").js("do", "run").needs_restart()
+    )
     assert info.restart and "note" in info.comment_after and "help" in info.comment_before
     stamped = shared.options_section(("id", "Label", "system"), {"a": info})
     assert stamped["a"].section == ("id", "Label") and stamped["a"].category_id == "system"

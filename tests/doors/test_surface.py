@@ -53,7 +53,12 @@ def test_name(host, name):
     found = resolve(name)
     last = name.split(".")[-1]
     if ".opts." in name or ".cmd_opts." in name or last.endswith("_symbol"):
-        assert found is None or isinstance(found, (str, int, float, bool, list)) or last.startswith("__") or last in METHODS
+        assert (
+            found is None
+            or isinstance(found, (str, int, float, bool, list))
+            or last.startswith("__")
+            or last in METHODS
+        )
     elif last.startswith(("on_", "get_", "create_", "parse_", "process_", "fix_", "save_", "list_", "read_", "load_")):
         assert callable(found), name
     elif last[:1].isupper() and last not in CONSTANTS:

@@ -32,7 +32,15 @@ WILDCARDS = "stable-diffusion-webui-wildcards"
 SCHEDULE = "CFG-Schedule-for-Automatic1111-SD"
 DYNAMIC = "sd-dynamic-prompts"
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"width": 64, "height": 64, "steps": 4, "sampler_name": "Euler", "seed": 11, "cfg_scale": 7, "save_images": True}
+SMALL = {
+    "width": 64,
+    "height": 64,
+    "steps": 4,
+    "sampler_name": "Euler",
+    "seed": 11,
+    "cfg_scale": 7,
+    "save_images": True,
+}
 ANIMALS = ("lynx", "otter", "heron")
 
 
@@ -120,8 +128,10 @@ def accept_wildcards(folder: Path) -> str:
         found = [parse_infotext(text) for text in info["infotexts"][info["index_of_first_image"] :]]
         words = [f["Prompt"].split()[1] for f in found]
         assert len(words) == 3 and set(words) <= set(ANIMALS), words
-        assert all(f["Wildcard prompt"] == "a __animal__ in the snow" for f in found)
-        shown = running.generate(txt2img_prompt="a __animal__ here", txt2img_steps=2, txt2img_width=64, txt2img_height=64)
+        assert all(f["Wildcard prompt"] == "a __animal__ in the snow" and "Wildcard hr prompt" not in f for f in found)
+        shown = running.generate(
+            txt2img_prompt="a __animal__ here", txt2img_steps=2, txt2img_width=64, txt2img_height=64
+        )
         assert parse_infotext(shown[0]["infotext"])["Prompt"].split()[1] in ANIMALS
         running.app.settings.update({"wildcards_write_infotext": False})
         assert "Wildcard prompt" not in running.post(prompt="a __animal__")["info"]["infotexts"][0]
@@ -144,7 +154,9 @@ def accept_schedule(folder: Path) -> str:
         running.generate("CFG Scheduling", {place: "0:5;2:1", place + 3: 2}, txt2img_prompt="x", txt2img_steps=4,
                          txt2img_sampling="Euler", txt2img_width=64, txt2img_height=64)  # fmt: skip
         assert running.scales.seen == [5.0, 5.0, 1.0, 1.0] * 2, running.scales.seen
-        running.post(prompt="a house", script_name="CFG Auto", script_args=["Blur Last", 0.25, 10, 10, 10, 10, 1, False])
+        running.post(
+            prompt="a house", script_name="CFG Auto", script_args=["Blur Last", 0.25, 10, 10, 10, 10, 1, False]
+        )
     return f"CFG schedule: {seen}"
 
 

@@ -88,5 +88,3 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def always() -> Callable[..., dict[str, Any]]:
     """`always("Sample Always", True, "word")` is what a client of the HTTP API sends."""
     return lambda title, *args: {"alwayson_scripts": {title: {"args": list(args)}}}
-
-

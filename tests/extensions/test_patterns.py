@@ -164,7 +164,9 @@ def test_saving_callbacks(bench):
     script.saved.clear()
     result = bench.run()
     picture = result.pictures[0]
-    assert picture.path.endswith("renamed.png") and "Sample saver: yes" in read_metadata(Image.open(picture.path)).infotext
+    assert (
+        picture.path.endswith("renamed.png") and "Sample saver: yes" in read_metadata(Image.open(picture.path)).infotext
+    )
     assert script.saved == [(picture.path, (64, 64), "StableDiffusionProcessingTxt2Img")]
 
 
@@ -212,7 +214,9 @@ def test_objects_that_are_no_data_travel_with_a_request(bench):
     values[script.args_from + 3], values[script.args_to - 1] = picture, kept
     packed = bench.areas["txt2img"].pack(values)["a1111"]["args"]
     back = bench.host.packer.unpack(packed)
-    assert back[script.args_from + 3].tobytes() == picture.tobytes() and back[script.args_to - 1]["kept"] is kept["kept"]
+    assert (
+        back[script.args_from + 3].tobytes() == picture.tobytes() and back[script.args_to - 1]["kept"] is kept["kept"]
+    )
 
 
 def test_a_failing_script_is_said_and_the_run_goes_on(bench):
@@ -264,7 +268,6 @@ def test_scripts_are_described_for_the_api(bench):
 
 def test_the_model_has_its_old_names(bench):
     bench.run()
-    from modules import shared
 
     model = shared.sd_model
     assert model and model.is_sd1 and not model.is_sdxl and model.parameterization == "eps"

@@ -87,7 +87,9 @@ def test_preload_adds_flags_and_survives_a_broken_file(tmp_path):
 
 
 def test_files_of_a_kind_are_those_directly_inside(tmp_path):
-    folders(tmp_path, extensions__a__scripts__z_py="", extensions__a__scripts__A_py="", extensions__a__scripts__in__x_py="")
+    folders(
+        tmp_path, extensions__a__scripts__z_py="", extensions__a__scripts__A_py="", extensions__a__scripts__in__x_py=""
+    )
     (extension,) = list_extensions(Paths(data=tmp_path, program=tmp_path))
     assert [p.name for p in extension.files("scripts", ".py")] == ["A.py", "z.py"]
     assert extension.files("javascript", ".js") == ()

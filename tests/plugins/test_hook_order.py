@@ -68,7 +68,9 @@ def test_txt2img(bench):
 
 def test_steps_repeat_in_order(bench):
     fired = bench()
-    steps = [name for name in fired if name in ("before_denoise", "amend_model_inputs", "after_denoise", "after_guidance")]
+    steps = [
+        name for name in fired if name in ("before_denoise", "amend_model_inputs", "after_denoise", "after_guidance")
+    ]
     assert steps == ["before_denoise", "amend_model_inputs", "after_denoise", "after_guidance"] * 2
 
 

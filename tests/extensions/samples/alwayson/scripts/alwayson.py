@@ -1,6 +1,7 @@
 """Pattern: an always-on script with controls that notes every moment of a run."""
 
 import gradio as gr
+
 from modules import scripts
 from modules.processing import StableDiffusionProcessing
 

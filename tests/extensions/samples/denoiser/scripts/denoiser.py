@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+
 from modules import script_callbacks
 
 steps, saved, shapes = [], [], []

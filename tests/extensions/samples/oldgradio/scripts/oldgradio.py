@@ -1,6 +1,7 @@
 """Pattern: the spellings of Gradio 3."""
 
 import gradio as gr
+
 from modules import scripts, ui_components
 from modules.ui import create_refresh_button, gr_show
 

@@ -1,6 +1,7 @@
 """Pattern: a helper package beside scripts/, and a flag that preload.py added."""
 
-from modules.shared import cmd_opts
 from sample_helper.words import word
+
+from modules.shared import cmd_opts
 
 value = (cmd_opts.sample_dir, word)

@@ -3,6 +3,7 @@
 import copy
 
 import gradio as gr
+
 import modules.scripts as scripts
 from modules import images
 from modules.processing import Processed, fix_seed, process_images

@@ -1,6 +1,7 @@
 """Pattern: a tab of its own, a route, a reader of components and of pasted text."""
 
 import gradio as gr
+
 from modules import script_callbacks
 
 seen = []
