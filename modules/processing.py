@@ -27,10 +27,10 @@ NAMES = MappingProxyType({
     "slerp": "modules._host.latents:slerp", "program_version": "modules._host.ui_pieces:program_version",
     "opts": "@options", "state": "@state", "shared": "modules.shared", "images": "modules.images",
     "devices": "modules.devices", "sd_samplers": "modules.sd_samplers", "sd_models": "modules.sd_models",
-    "prompt_parser": "modules.prompt_parser", "extra_networks": "modules.extra_networks", "scripts": "modules.scripts",
-    "errors": "modules.errors", "masking": "modules.masking", "Image": "PIL.Image", "ImageOps": "PIL.ImageOps",
-    "np": "numpy", "torch": "torch", "random": "random", "os": "os", "math": "math", "json": "json",
-    "modules": "modules",
+    "prompt_parser": "modules.prompt_parser", "extra_networks": "modules.extra_networks",
+    "scripts": "modules.scripts", "errors": "modules.errors", "masking": "modules.masking", "Image": "PIL.Image",
+    "ImageOps": "PIL.ImageOps", "np": "numpy", "torch": "torch", "random": "random", "os": "os", "math": "math",
+    "json": "json", "modules": "modules",
 })  # fmt: skip
 
 __getattr__ = lazy(__name__, NAMES)

@@ -13,7 +13,8 @@ NAMES = MappingProxyType({
     "MulticondLearnedConditioning": "modules._host.prompt_shapes:MulticondLearnedConditioning",
     "DictWithShape": "modules._host.prompt_shapes:DictWithShape",
     "parse_prompt_attention": "modules._host.prompt_shapes:parse_prompt_attention",
-    "get_learned_conditioning_prompt_schedules": "modules._host.prompt_shapes:get_learned_conditioning_prompt_schedules",
+    "get_learned_conditioning_prompt_schedules":
+        "modules._host.prompt_shapes:get_learned_conditioning_prompt_schedules",
     "get_multicond_prompt_list": "modules._host.prompt_shapes:get_multicond_prompt_list",
     "get_learned_conditioning": "modules._host.prompt_shapes:get_learned_conditioning",
     "get_multicond_learned_conditioning": "modules._host.prompt_shapes:get_multicond_learned_conditioning",
