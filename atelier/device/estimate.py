@@ -20,7 +20,7 @@ log = logger(__name__)
 #: of the full-size Stable Diffusion 1 networks, from 256 to 1024 pixels and batches of 1 to 4, where they do not
 #: depend on the size; the second is for networks without attention in their first level.
 UNET_WITH_ATTENTION = 26.1
-UNET_WITHOUT = 15.9
+UNET_WITHOUT = 16.2
 #: by the channels of the first and of the second level of an autoencoder
 VAE_FIRST, VAE_SECOND = 5.1, 3.05
 #: matrices of scores alive at once where attention is not fused into one kernel

@@ -17,6 +17,8 @@ log = logger(__name__)
 
 #: the largest block that travels as one, where it can be divided
 UNIT_BYTES = 64 << 20
+#: modules this much smaller than a block stay on the device: to fetch them would cost more than the room they take
+CRUMB = 64
 #: each tensor begins at a multiple of this in a block's bytes, so that it can be read as any type
 ALIGNMENT = 256
 #: one slot for the block at work, one for the block that comes next
@@ -70,14 +72,17 @@ class CudaMover:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._stream = torch.cuda.Stream(device)
+        self._pin = True
 
     def host(self, size: int) -> torch.Tensor:
-        try:
-            return torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        except RuntimeError as error:
-            # Systems limit how much may be pinned; copies from ordinary memory are right too, only slower.
-            log.warning("memory could not be pinned: %s", fields(bytes=size, reason=str(error).splitlines()[0]))
-            return torch.empty(size, dtype=torch.uint8)
+        if self._pin:
+            try:
+                return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            except RuntimeError as error:
+                # Systems limit how much may be pinned; copies from ordinary memory are right too, only slower.
+                self._pin = False
+                log.warning("memory cannot be pinned: %s", fields(bytes=size, reason=str(error).splitlines()[0]))
+        return torch.empty(size, dtype=torch.uint8)
 
     def slot(self, size: int) -> torch.Tensor:
         return torch.empty(size, dtype=torch.uint8, device=self.device)
@@ -135,7 +140,7 @@ class Block:
             own.data = home
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """Memory on the device for one block. `copied` and `used` are the marks of its last copy and its last use."""
 
@@ -171,7 +176,7 @@ class Stream:
     def resident_bytes(self) -> int:
         """Bytes on the device while the stream runs: the slots, and what belongs to no block."""
         streamed = {id(t) for _, tensors in self._groups for t in tensors}
-        rest = sum(t.numel() * t.element_size() for t in _tensors(self.module) if id(t) not in streamed)
+        rest = _size([t for t in _tensors(self.module) if id(t) not in streamed])
         return rest + SLOTS * max((list(_offsets(tensors))[-1] for _, tensors in self._groups), default=0)
 
     def start(self) -> None:
@@ -258,13 +263,13 @@ def blocks_of(module: nn.Module, unit_bytes: int = UNIT_BYTES) -> list[tuple[nn.
     """The modules that can travel, in the order in which they stand, each with its tensors.
 
     Lists of modules are what large networks repeat; what stands outside of any list, such as a network's first and
-    last layers, stays on the device, and so does a tensor that two modules share.
+    last layers, stays on the device, and so do very small ones and a tensor that two modules share.
     """
     found: list[nn.Module] = []
 
     def walk(part: nn.Module, listed: bool) -> None:
         if listed and not isinstance(part, nn.ModuleList):
-            size = sum(t.numel() * t.element_size() for t in _tensors(part))
+            size = _size(_tensors(part))
             if size and (size <= unit_bytes or not list(part.children())):
                 if part not in found:
                     found.append(part)
@@ -276,11 +281,15 @@ def blocks_of(module: nn.Module, unit_bytes: int = UNIT_BYTES) -> list[tuple[nn.
     direct = ((*m.parameters(recurse=False), *m.buffers(recurse=False)) for m in module.modules())
     owners = Counter(id(t) for tensors in direct for t in tensors)
     groups = [(part, [t for t in _tensors(part) if owners[id(t)] == 1]) for part in found]
-    return [(part, tensors) for part, tensors in groups if tensors]
+    return [(part, tensors) for part, tensors in groups if _size(tensors) * CRUMB > unit_bytes]
 
 
 def _tensors(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
+
+
+def _size(tensors: list[torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def _strides(tensor: torch.Tensor) -> tuple[int, ...]:

@@ -6,15 +6,18 @@ import weakref
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 
 from atelier.base.errors import OutOfMemory
-from atelier.device.recovery import RUNGS, Ladder, is_out_of_memory, rows_of
+from atelier.device.attention import AttentionChoice
+from atelier.device.recovery import HALVE, RUNGS, Ladder, is_out_of_memory, rows_of
 from atelier.device.residency import Residency
 from atelier.sampling.step import ModelInputs, Row
-from tests.device.fakes import CARD, Card
+from tests.device.fakes import CARD, Card, Recorder
 
 CACHES, IDLE = "caches were dropped", "models that are not needed now left the device"
 TILES, SLICES = "the picture is decoded in tiles", "attention goes in slices"
+BLOCKS = "the model goes through the device block by block"
 
 
 class Teller:
@@ -212,3 +215,107 @@ def test_the_part_of_some_rows():
     assert part.t.tolist() == [1.0, 2.0] and [row.image for row in part.rows] == [1, 2]
     assert part.added["pooled"].tolist() == [[2.0, 3.0], [4.0, 5.0]]
     assert part.added["shared"].shape == (1, 2) and part.concat.shape == (2, 5, 1, 1)
+
+
+def test_lists_of_tensors_are_cut_by_what_they_hold():
+    whole = inputs(3)
+    whole.residuals = {"down": tuple(torch.arange(3.0)[:, None] for _ in range(3)), "middle": torch.arange(3.0)}
+    part = rows_of(whole, 1, 2)
+    assert [t.tolist() for t in part.residuals["down"]] == [[[1.0]]] * 3 and part.residuals["middle"].tolist() == [1.0]
+
+
+# -- leases, and the last rung
+
+
+class Blocks(Recorder):
+    """Large enough to be streamed, unless `room` says that even this does not fit."""
+
+    def __init__(self, card, room=True):
+        super().__init__("unet", 400, card.log)
+        self.blocks = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+        self.room = room
+        card.modules.append(self)
+
+    def to(self, device):
+        if torch.device(device) == CARD:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return super().to(device)
+
+
+class FakeStream:
+    resident_bytes = 10
+
+    def __init__(self, module, device):
+        self.module = module
+
+    def start(self):
+        if not self.module.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 10 MiB")
+        self.module.log.append("unet streams")
+
+    def stop(self):
+        self.module.log.append("unet stops")
+
+
+@pytest.fixture
+def streaming(card, monkeypatch):
+    monkeypatch.setattr("atelier.device.recovery.free_memory", lambda device: 123)
+    monkeypatch.setattr("atelier.device.residency.blocks_of", lambda module: list(getattr(module, "blocks", ())))
+    return Ladder(Residency(CARD, "keep", card.free, FakeStream, stream_from=300))
+
+
+def test_a_model_that_does_not_fit_goes_block_by_block(card, streaming):
+    teller = Teller()
+    with streaming.lease(Blocks(card), teller=teller):
+        assert card.log[-1] == "unet streams"
+    assert rungs_told(teller) == [CACHES, BLOCKS] and card.log[-1] == "unet stops"
+    assert all("bringing the model" in text for text in teller.said)
+
+
+def test_a_model_that_does_not_fit_at_all_is_given_up(card, streaming):
+    with pytest.raises(OutOfMemory) as caught, streaming.lease(Blocks(card, room=False)):
+        pass
+    assert caught.value.fields["stage"] == "place" and "10 MiB" in caught.value.message
+
+
+def test_sampling_ends_with_the_last_rung(card, streaming):
+    teller, unet = Teller(), Blocks(card)
+    unet.to = lambda device: unet
+    network = Network(0)
+
+    def call(given):
+        if streaming.residency.policy == "stream":
+            network.most = 1
+        return network(given)
+
+    with streaming.lease(unet):
+        streaming.rows(call, inputs(4), teller)
+    assert rungs_told(teller) == [CACHES, SLICES, HALVE, BLOCKS]
+    assert network.calls == [4, 4, 4, 2, 1, 1, 1, 1, 1]
+
+
+def test_a_lease_gives_the_chosen_attention(ladder):
+    seen = []
+
+    class Net(torch.nn.Module):
+        attn_processors = property(lambda self: {"a.processor": AttnProcessor2_0()})
+
+        def set_attn_processor(self, given):
+            seen.append(type(given["a.processor"]).__name__)
+
+        def to(self, device):
+            return self
+
+    ladder.attention.choose(AttentionChoice("split"))
+    with ladder.lease(Net()):
+        assert seen == ["SlicedProcessor"]
+    assert seen == ["SlicedProcessor", "AttnProcessor2_0"]
+
+
+def test_relief_is_tried_again_when_memory_runs_out_again(with_idle, card):
+    teller = Teller()
+    with_idle.run("encode", Fails(2), teller)
+    with with_idle.residency.lease(card.module("vae")):
+        pass
+    with_idle.run("encode", Fails(2), teller)
+    assert card.log[-1] == "vae>cpu" and rungs_told(teller) == [CACHES, IDLE], "each is told once"

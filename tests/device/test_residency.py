@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from atelier.device.residency import Residency, empty_cache, free_memory
-from tests.device.fakes import CARD, Card
+from tests.device.fakes import CARD, Card, Recorder
 
 
 @pytest.fixture
@@ -165,3 +165,130 @@ def test_caches_are_dropped_where_there_are_any(monkeypatch, kind):
     empty_cache(torch.device(kind))
     empty_cache(torch.device("cpu"))
     assert called == [kind]
+
+
+# -- streaming, and room for work
+
+
+class Blocks(Recorder):
+    """A module that can be streamed: two blocks of `size` bytes each beside its own weights."""
+
+    def __init__(self, name: str, size: int, log: list[str]) -> None:
+        super().__init__(name, size, log)
+        self.blocks = nn.ModuleList(Recorder(f"{name}.{i}", size, []) for i in range(2))
+
+
+class FakeStream:
+    """Writes down what it was asked; takes 50 bytes of the device."""
+
+    resident_bytes = 50
+
+    def __init__(self, module, device):
+        self.module = module
+
+    def start(self):
+        self.module.log.append(f"{self.module.name} streams")
+        self.module.place = CARD
+
+    def stop(self):
+        self.module.log.append(f"{self.module.name} stops")
+        self.module.place = torch.device("cpu")
+
+
+@pytest.fixture
+def large(card, monkeypatch):
+    monkeypatch.setattr("atelier.device.residency.blocks_of", lambda module: list(getattr(module, "blocks", ())))
+    made = Blocks("unet", 400, card.log)
+    card.modules.append(made)
+    return made
+
+
+def residency_for(card, policy):
+    return Residency(CARD, policy, card.free, FakeStream, stream_from=1000)
+
+
+def test_large_components_are_streamed_and_small_ones_rotate(card, large):
+    residency, vae = residency_for(card, "stream"), card.module("vae", 100)
+    with residency.lease(large):
+        assert residency.resident_bytes == 50
+    with residency.lease(vae):
+        assert residency.resident_bytes == 100
+    assert card.log == ["unet streams", "unet stops", "vae>cuda", "vae>cpu"] and residency.resident_bytes == 0
+
+
+def test_a_stream_is_made_once(card, large):
+    residency = residency_for(card, "stream")
+    with residency.lease(large):
+        first = residency._ledger[id(large)].stream
+    with residency.lease(large), residency.lease(large):
+        assert residency._ledger[id(large)].stream is first
+    assert card.log == ["unet streams", "unet stops"] * 2
+
+
+def test_another_policy_takes_hold_at_the_next_lease(card, large):
+    residency = residency_for(card, "keep")
+    for policy in ("keep", "stream", "keep"):
+        residency.policy = policy
+        with residency.lease(large):
+            pass
+    assert card.log == ["unet>cuda", "unet>cpu", "unet streams", "unet stops", "unet>cuda"]
+
+
+def test_what_is_at_work_can_begin_to_stream(card, large):
+    residency, text = residency_for(card, "keep"), card.module("text", 100)
+    with residency.lease(text):
+        pass
+    with residency.lease(large):
+        assert residency.stream_from_now() and residency.resident_bytes == 50
+        assert not residency.stream_from_now()
+    assert card.log == ["text>cuda", "text>cpu", "unet>cuda", "unet>cpu", "unet streams", "unet stops"]
+
+
+def test_without_anything_large_streaming_is_no_help(card):
+    residency = residency_for(card, "keep")
+    with residency.lease(card.module("vae", 100)):
+        assert not residency.stream_from_now() and residency.policy == "keep"
+    assert not Residency(torch.device("cpu")).stream_from_now()
+
+
+def test_a_forgotten_stream_is_stopped(card, large):
+    residency = residency_for(card, "stream")
+    with residency.lease(large):
+        residency.forget(large)
+    assert card.log[:2] == ["unet streams", "unet stops"] and residency.resident_bytes == 0
+
+
+def test_room_for_work_is_made_for_what_is_there_already(card, keep):
+    text, unet = card.module("text"), card.module("unet")
+    for module in (text, unet):
+        with keep.lease(module):
+            pass
+    with keep.lease(unet, working=300):
+        assert text.place.type == "cpu" and keep.free() == 600
+    with keep.lease(text):
+        pass
+    assert keep.free() == 1000, "what is idle counts as free"
+
+
+def test_half_of_a_module_does_not_stay(card, keep):
+    unet = card.module("unet")
+    own = unet.to
+
+    def breaks(device):
+        own(device)
+        if torch.device(device) == CARD:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    unet.to = breaks
+    with pytest.raises(torch.OutOfMemoryError), keep.lease(unet):
+        pass
+    assert unet.place.type == "cpu" and keep.resident_bytes == 0
+
+
+def test_a_part_that_changed_its_precision_is_counted_again(keep, card):
+    unet = card.module("unet")
+    with keep.lease(unet):
+        pass
+    unet.weights.data = unet.weights.data.double()
+    with keep.lease(unet):
+        assert keep.resident_bytes == 800
