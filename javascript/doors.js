@@ -126,6 +126,7 @@ function dressAsGradio3(root) {
 
     // Fired after the frame in which Gradio has finished its own changes, never in the middle of them.
     function flush() {
+        if (!waiting) return;
         waiting = false;
         const seen = records;
         records = [];
@@ -157,8 +158,8 @@ function dressAsGradio3(root) {
         records.push(...found);
         if (waiting) return;
         waiting = true;
-        // A page in the background gets no frames, but must go on working.
-        if (document.hidden) setTimeout(flush, 50);
-        else requestAnimationFrame(flush);
+        // A page that is covered or in the background gets no frames, but must go on working.
+        requestAnimationFrame(flush);
+        setTimeout(flush, 120);
     }).observe(document, {childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"]});
 })();

@@ -24,15 +24,16 @@ window.atelier = window.atelier || {};
         document.documentElement.classList.add("atelier-started");
     }
 
+    // Variation seed and its kin, where "Extra" is ticked.
     function showSeedExtras(tab) {
         const box = document.querySelector(`#${tab}_subseed_show input`);
         const extras = document.getElementById(`${tab}_seed_extras`);
-        const show = () => extras.classList.toggle("shown", box.checked);
-        if (box && extras) {
-            box.addEventListener("change", show);
-            show();
-        }
+        if (box && extras) extras.classList.toggle("shown", box.checked);
     }
+    document.addEventListener("change", (event) => {
+        const found = event.target.closest && event.target.closest("[id$=_subseed_show]");
+        if (found) showSeedExtras(found.id.replace("_subseed_show", ""));
+    });
 
     onUiUpdate(() => atelier.panels.img2img.follow());
     onUiLoaded(start);

@@ -37,10 +37,13 @@ window.atelier = window.atelier || {};
 
         // Lists of samplers, models and so on, into the controls. `first`: values that nobody touched follow the model.
         async fill(first = false) {
-            this.first = first && !this.touched && !atelier.restored;
+            this.first = first && !this.touched;
             (await atelier.present("#refresh_lists")).click();
             atelier.settings.reload();
         },
+
+        // What the event behind that button tells.
+        wire() { return atelier.wire({untouched: this.first}); },
 
         async rescan() {
             this.note("Looking through the folders…");

@@ -13,6 +13,9 @@ from starter import layout
 from starter.models import TEXT_WIDTH, UNetShape, alphas_cumprod, build_text, build_unet, build_vae
 from starter.tokens import VOCABULARY
 
+#: a text that the model draws well
+EXAMPLE_PROMPT = "a red circle on a blue background"
+
 
 def load_vae(path: Path) -> AutoencoderKL:
     """The autoencoder of a checkpoint, or of a file that holds only that part."""
@@ -113,9 +116,9 @@ def yaml_of(shape: UNetShape, size: int = 256) -> str:
         },
         "cond_stage_config": {"target": "ldm.modules.encoders.modules.FrozenCLIPEmbedder", "params": text},
     }
-    return yaml.safe_dump(
-        {"model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}}, sort_keys=False
-    )
+    model = {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}
+    # Other programs pass over what they do not know; Atelier's page shows it to who has not typed anything yet.
+    return yaml.safe_dump({"model": model, "example_prompt": EXAMPLE_PROMPT}, sort_keys=False)
 
 
 def write(

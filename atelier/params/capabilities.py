@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -41,6 +42,21 @@ class FileInfo:
 
 
 @dataclass(frozen=True)
+class NetworkInfo:
+    """A LoRA or a file of its kind. `alias` is the name it was trained under, `trigger` what a prompt should say.
+
+    `family` is sd1, sd2, sdxl and so on, empty when the file does not tell. `metadata` is what its trainer left.
+    """
+
+    name: str
+    filename: str
+    alias: str = ""
+    family: str = ""
+    trigger: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class UpscalerInfo:
     name: str
     scale: float = 4.0
@@ -71,7 +87,11 @@ class ScriptInfo:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What the engine reported last. `model` is the title of the loaded checkpoint, empty when none is."""
+    """What the engine reported last. `model` is the title of the loaded checkpoint, empty when none is.
+
+    `native_size` is the width and height in pixels that it was made for, (0, 0) while none is loaded;
+    `example_prompt` is a text that it draws well, where its configuration names one.
+    """
 
     device: str = ""
     device_name: str = ""
@@ -79,6 +99,8 @@ class Capabilities:
     attention: str = ""
     model: str = ""
     model_error: str = ""
+    native_size: tuple[int, int] = (0, 0)
+    example_prompt: str = ""
     samplers: tuple[SamplerInfo, ...] = ()
     schedulers: tuple[SchedulerInfo, ...] = ()
     upscalers: tuple[UpscalerInfo, ...] = ()
@@ -86,7 +108,7 @@ class Capabilities:
     models: tuple[ModelInfo, ...] = ()
     vaes: tuple[FileInfo, ...] = ()
     embeddings: tuple[EmbeddingInfo, ...] = ()
-    loras: tuple[FileInfo, ...] = ()
+    loras: tuple[NetworkInfo, ...] = ()
     hypernetworks: tuple[FileInfo, ...] = ()
     styles: tuple[str, ...] = ()
     scripts: tuple[ScriptInfo, ...] = ()
@@ -99,6 +121,8 @@ class Capabilities:
             return tuple(m.title for m in self.models)
         if source == "vaes":
             return ("Automatic", "None", *(v.name for v in self.vaes))
+        if source in ("default_loras", "default_hypernetworks"):
+            return ("None", *(item.name for item in getattr(self, source.removeprefix("default_"))))
         if source == "schedulers":
             return tuple(s.label for s in self.schedulers)
         return tuple(getattr(item, "name", item) for item in getattr(self, source))

@@ -49,8 +49,16 @@ def seed_row(panel: Panel) -> None:
         form.place("seed.seed", min_width=120)
         tool("🎲", f"{tab}_random_seed", "A new seed each time", f"setRandomSeed('{tab}_seed')")
         tool("♻️", f"{tab}_reuse_seed", "The seed of the shown picture", f"atelier.panels.{tab}.reuseSeed('seed')")
-        gr.Checkbox(False, label="Extra", elem_id=f"{tab}_subseed_show", scale=0, min_width=80, container=False)
-    with gr.Group(elem_id=f"{tab}_seed_extras", elem_classes=["seed-extras"]):
+        gr.Checkbox(
+            False,
+            label="Extra",
+            elem_id=f"{tab}_subseed_show",
+            scale=0,
+            min_width=80,
+            container=False,
+            interactive=True,
+        )
+    with gr.Column(elem_id=f"{tab}_seed_extras", elem_classes=["seed-extras"]):
         with gr.Row(elem_id=f"{tab}_subseed_row", elem_classes=["seed-row"]):
             form.place("seed.subseed", min_width=120)
             tool("🎲", f"{tab}_random_subseed", "A new variation seed each time", f"setRandomSeed('{tab}_subseed')")

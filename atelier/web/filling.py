@@ -13,7 +13,7 @@ from atelier.base.log import fields, logger
 from atelier.params.capabilities import Capabilities
 from atelier.params.field import Declaration
 from atelier.web.forms import Control, Form, component_for
-from atelier.web.panel import Panel
+from atelier.web.panel import PROMPT_HINT, Panel
 from atelier.web.submit import client_name, read_wire
 
 log = logger(__name__)
@@ -94,7 +94,8 @@ def opener(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callable[
         client = client_name(read_wire(wire))
         found = quick.show()
         for panel in panels:
-            found += filled(app, panel.form, _kept(app, panel.form, client, alone=not request.username))
+            kept = _kept(app, panel.form, client, alone=not request.username)
+            found += filled(app, panel.form, kept or first_values(app))
         return found
 
     return opened
@@ -103,12 +104,13 @@ def opener(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callable[
 def refresher(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callable[..., list[Any]]:
     """For a page that is open when the engine gets ready or its lists change: only lists, and first values."""
 
-    def refreshed(wire: str) -> list[Any]:
+    def refreshed(wire: str, request: gr.Request) -> list[Any]:
         told = read_wire(wire)
         found = quick.show()
         for panel in panels:
-            # Values that nobody has touched follow the model; told by the page, which sees what was touched.
-            values = first_values(app) if told.get("untouched") else {}
+            # Values that nobody has touched follow the model; the page sees what was touched, we what was kept.
+            kept = _kept(app, panel.form, client_name(told), alone=not request.username)
+            values = {} if kept or not told.get("untouched") else first_values(app)
             found += filled(app, panel.form, values)
         return found
 
@@ -123,7 +125,7 @@ def _kept(app: App, form: Form, client: str, alone: bool) -> Mapping[str, Any]:
     except AtelierError as error:
         log.warning("kept controls could not be read: %s", fields(tab=form.tab, reason=str(error)))
         kept = None
-    return kept or first_values(app)
+    return kept or {}
 
 
 def first_values(app: App) -> dict[str, Any]:
@@ -134,18 +136,32 @@ def first_values(app: App) -> dict[str, Any]:
 
 def native_size(known: Capabilities | None) -> tuple[int, int]:
     """(0, 0) while no model is loaded."""
-    width, height = getattr(known, "native_size", None) or (0, 0)
-    return int(width), int(height)
+    return known.native_size if known is not None else (0, 0)
+
+
+def prompt_hint(known: Capabilities | None) -> str:
+    """What an empty prompt shows: a text that the loaded model draws well, where it names one."""
+    example = known.example_prompt if known is not None else ""
+    return f"{PROMPT_HINT[0]}, such as: {example}\n{PROMPT_HINT[1]}" if example else "\n".join(PROMPT_HINT)
 
 
 def filled(app: App, form: Form, values: Mapping[str, Any]) -> list[Any]:
     """What the components of a form have to hold: the given values, and choices where the engine knows them."""
     shown = form.show_some(values)
     for index, control in enumerate(form.controls.values()):
+        if control.path == "prompt.positive":
+            shown[index] = _with_hint(app, control, values)
         names = names_of(app, control.source) if control.source else ()
         if names:
             shown[index] = _with_choices(control, names, values)
     return shown
+
+
+def _with_hint(app: App, control: Control, values: Mapping[str, Any]) -> Any:
+    hint = prompt_hint(app.capabilities())
+    if control.path not in values:
+        return gr.update(placeholder=hint)
+    return gr.update(placeholder=hint, value=control.show(values[control.path]))
 
 
 def _with_choices(control: Control, names: Sequence[str], values: Mapping[str, Any]) -> Any:

@@ -97,7 +97,7 @@ def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel
         None, None, None, js="() => atelier.opened()", **_QUIET
     )
     refresh = gr.Button("refresh", elem_id="refresh_lists", visible="hidden")
-    refresh.click(refresher(app, quick, panels), wire, outputs, js="() => atelier.wire()", **_QUIET).then(
+    refresh.click(refresher(app, quick, panels), wire, outputs, js="() => atelier.status.wire()", **_QUIET).then(
         None, None, None, js="() => atelier.opened()", **_QUIET
     )
 

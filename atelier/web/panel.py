@@ -12,7 +12,7 @@ import gradio as gr
 from atelier.web.forms import Form
 from atelier.web.markup import markup
 
-_HINT = "(Ctrl+Enter to generate, Alt+Enter to skip, Esc to interrupt)"
+PROMPT_HINT = ("Prompt", "(Ctrl+Enter to generate, Alt+Enter to skip, Esc to interrupt)")
 
 
 @dataclass
@@ -66,8 +66,8 @@ def toprow(panel: Panel, tools: Sequence[tuple[str, str, str, str]] = ()) -> Non
     tab = panel.tab
     with gr.Row(elem_id=f"{tab}_toprow", elem_classes=["toprow"]):
         with gr.Column(scale=6, elem_id=f"{tab}_prompt_container", elem_classes=["prompt-container"], min_width=280):
-            _prompt(panel, "prompt", "prompt.positive", f"Prompt\n{_HINT}", "token")
-            _prompt(panel, "neg_prompt", "prompt.negative", f"Negative prompt\n{_HINT}", "negative_token")
+            _prompt(panel, "prompt", "prompt.positive", "\n".join(PROMPT_HINT), "token")
+            _prompt(panel, "neg_prompt", "prompt.negative", f"Negative prompt\n{PROMPT_HINT[1]}", "negative_token")
         with gr.Column(scale=1, elem_id=f"{tab}_actions_column", elem_classes=["actions-column"], min_width=220):
             _generate_box(panel)
             with gr.Row(elem_id=f"{tab}_tools", elem_classes=["tools-row"]):
@@ -104,7 +104,7 @@ def results(panel: Panel, sends: Sequence[tuple[str, str, str]]) -> None:
     tab = panel.tab
     with gr.Column(elem_id=f"{tab}_results", elem_classes=["results-column"], min_width=300):
         with gr.Column(elem_id=f"{tab}_results_panel", elem_classes=["results-panel"]):
-            with gr.Group(elem_id=f"{tab}_gallery_container", elem_classes=["gallery-container"]):
+            with gr.Column(elem_id=f"{tab}_gallery_container", elem_classes=["gallery-container"]):
                 _element("atelier-progress", tab, f"{tab}_progress")
                 _element("atelier-gallery", tab, f"{tab}_gallery")
             with gr.Row(elem_id=f"image_buttons_{tab}", elem_classes=["image-buttons"]):

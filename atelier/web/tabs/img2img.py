@@ -66,7 +66,7 @@ def _pictures() -> None:
 
 def _inpainting(form: Form) -> None:
     """Shown by scripts while one of the inpaint modes is chosen."""
-    with gr.Group(elem_id="inpaint_controls", elem_classes=["inpaint-controls"]):
+    with gr.Column(elem_id="inpaint_controls", elem_classes=["inpaint-controls"]):
         form.place("mask.blur_x", elem_id="img2img_mask_blur")
         form.place("mask.invert", elem_id="img2img_mask_mode")
         form.place("mask.fill", elem_id="img2img_inpainting_fill")
@@ -80,5 +80,5 @@ def _size(panel: Panel) -> None:
         with gr.Tab("Resize to", id="to", elem_id="img2img_tab_resize_to"):
             controls.size_column(panel)
         with gr.Tab("Resize by", id="by", elem_id="img2img_tab_resize_by"):
-            gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id="img2img_scale", buttons=[])
+            gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id="img2img_scale", buttons=[], interactive=True)
             markup("", elem_id="img2img_scale_resolution_preview", classes=["resolution-note"])
