@@ -83,7 +83,12 @@ class Guard:
                 raise
             for restore in before:
                 restore()
-            self.failed(extension, moment, error, _run_of(*args, *kwargs.values()) or self.find_run())
+            run = _run_of(*args, *kwargs.values()) or self.find_run()
+            if _stopping(run):
+                # Code that was cut short by a person's stop finds less than it expects; that is not held against it.
+                log.info("extension ended with the run: %s", fields(extension=extension, error=str(error)))
+                return default
+            self.failed(extension, moment, error, run)
             return default
 
     def wrap(self, extension: str, moment: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,6 +139,10 @@ def _remembered(carrier: Any) -> Callable[[], None]:
             setattr(carrier, name, value)
 
     return restore
+
+
+def _stopping(run: Any) -> bool:
+    return getattr(getattr(run, "token", None), "mode", None) in ("stop", "cancel")
 
 
 def _run_of(*values: Any) -> Any:

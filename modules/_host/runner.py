@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from atelier.base.errors import ExtensionError
 from atelier.base.events import Event, PictureReady
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.state import Batch, PictureDraft, PlanDraft, RequestDraft, Result, Run
@@ -16,7 +17,7 @@ from atelier.plugins.hooks import hookimpl
 from modules._host.args import EXTRAS, script_args
 from modules._host.draft import draft_of, request_of
 from modules._host.infotext import carry_out
-from modules._host.processed import pictures_of, processed_of
+from modules._host.processed import Processed, pictures_of, processed_of
 from modules._host.ticket import NOTE, Ticket, ticket_of
 
 #: fields of the HTTP API that only scripts and `p` know
@@ -84,7 +85,12 @@ class RunHooks:
         host, p = self.host, ticket.p
         ticket.taking = True
         host.state.job_count = p.n_iter
-        processed = p.scripts.run(p, *p.script_args) if p.scripts is not None else None
+        try:
+            processed = p.scripts.run(p, *p.script_args) if p.scripts is not None else None
+        except ExtensionError:
+            if run.token.mode is None:
+                raise
+            processed = _so_far(ticket)
         if processed is None:
             processed = host.process_images(p)
         return self._result(run, ticket, processed)
@@ -242,6 +248,13 @@ class RunHooks:
         host.tickets.pop_to(ticket.outer)
         if not ticket.inner:
             host.state.end()
+
+
+def _so_far(ticket: Ticket) -> Processed:
+    """What a script had made when it was stopped."""
+    made = list(ticket.made.values())
+    texts = [picture.infotext for _, picture in made]
+    return Processed(ticket.p, [image for image, _ in made], info=texts[0] if texts else "", infotexts=texts)
 
 
 def _spread_lists(p: Any, draft: PlanDraft) -> None:

@@ -90,6 +90,7 @@ class State:
     def end(self) -> None:
         self.job = ""
         self.job_count = 0
+        self.token = None
 
     def nextjob(self) -> None:
         self.job_no += 1

@@ -83,6 +83,15 @@ def test_the_carrier_is_as_it_was_after_a_failure():
     assert carrier.prompts is kept and carrier.prompts == ["a", "b"] and carrier.value == 1
 
 
+def test_what_fails_while_a_person_stops_the_run_is_not_counted():
+    run = Run()
+    run.token = type("Token", (), {"mode": "stop"})()
+    guard = Guard()
+    guard.find_run = lambda: run
+    assert guard.call("ext", "run", boom, default=3) == 3
+    assert guard.failures == () and run.said == []
+
+
 def test_a_failure_inside_a_run_is_a_comment_of_the_run():
     run, reported = Run(), []
     batch = type("Batch", (), {"run": run})()
