@@ -1,0 +1,101 @@
+"""The engine's own part: what command line and settings say about the device reaches those who work on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from atelier.base.cancel import CancelToken
+from atelier.base.errors import BadRequest
+from atelier.base.paths import Paths
+from atelier.engine import Engine
+from atelier.imaging.blobs import BlobStore
+from atelier.jobs.executor import EngineConfig
+from atelier.jobs.job import Job
+from atelier.params.groups import GROUPS
+from atelier.params.request import GenerationRequest
+from atelier.params.schema import request_to_json
+from atelier.params.settings import Settings
+from atelier.pipeline.relay import NoHooks
+from tests.program import data_folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return data_folder(tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture
+def engine(data):
+    def build(**arguments):
+        paths = Paths(data=data, program=data)
+        plugins = SimpleNamespace(relay=NoHooks(), provided=lambda name: ())
+        return Engine(
+            EngineConfig(
+                paths=paths, arguments=arguments, plugins=plugins, blobs=BlobStore(paths.blobs),
+                publish=lambda event: None, watched=lambda job: False, picture_saved=lambda run, picture: None,
+            )
+        )  # fmt: skip
+
+    return build
+
+
+def settings(data, **values):
+    return Settings(data / "config.json", GROUPS).snapshot().overlaid(values)
+
+
+def job():
+    small = {"size.width": 64, "size.height": 64, "sampling.steps": 2, "seed.seed": 7, "prompt.positive": "a cat"}
+    return Job("txt2img", request_to_json(GenerationRequest().with_values(**small)))
+
+
+def paint(engine, data, **values):
+    result = engine.run(job(), CancelToken(), lambda event: None, settings(data, samples_save=False, **values))
+    return np.asarray(engine.config.blobs.image(result["pictures"][-1]["sha256"])).astype(int)
+
+
+@pytest.mark.parametrize(("arguments", "setting", "policy"), [
+    ({}, "keep", "keep"), ({}, "stream", "stream"), ({"memory_policy": "rotate"}, "keep", "rotate"),
+    ({"memory_policy": None}, "rotate", "rotate"),
+])  # fmt: skip
+def test_the_command_lines_memory_policy_counts_before_the_setting(engine, data, arguments, setting, policy):
+    made = engine(**arguments)
+    made.run(Job("memory", {}), CancelToken(), lambda event: None, settings(data, memory_policy=setting))
+    assert made.residency.policy == policy
+
+
+def test_a_rung_of_one_job_does_not_outlive_it(engine, data):
+    made = engine()
+    made.residency.policy = "stream"
+    made.services.ladder.attention.split()
+    assert made.capabilities().attention == "sdpa"
+    made.run(Job("memory", {}), CancelToken(), lambda event: None, settings(data))
+    assert made.residency.policy == "keep" and made.services.ladder.attention.choice.kernel == "sdpa"
+
+
+def test_the_choice_of_attention_is_made_and_told(engine, data):
+    made = engine(opt_split_attention=True)
+    assert made.capabilities().attention == "split"
+    made.run(Job("memory", {}), CancelToken(), lambda event: None, settings(data, cross_attention_optimization="sdp"))
+    assert made.capabilities().attention == "sdpa"
+    made.run(Job("memory", {}), CancelToken(), lambda event: None, settings(data))
+    assert made.capabilities().attention == "split"
+    # On a CPU xformers cannot be used; that is no failure.
+    values = settings(data, cross_attention_optimization="xformers")
+    made.run(Job("memory", {}), CancelToken(), lambda event: None, values)
+    assert made.capabilities().attention == "sdpa"
+
+
+def test_pictures_come_out_with_each_kernel(engine, data):
+    made = engine()
+    whole, sliced = paint(made, data), paint(made, data, cross_attention_optimization="split")
+    assert whole.std() > 0 and np.abs(whole - sliced).max() <= 1
+
+
+def test_an_unknown_kernel_is_refused_by_name(data):
+    with pytest.raises(BadRequest) as caught:
+        settings(data, cross_attention_optimization="Doggettx")
+    assert "cross_attention_optimization" in caught.value.field
