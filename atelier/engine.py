@@ -33,6 +33,7 @@ from atelier.params.capabilities import (
     EmbeddingInfo,
     FileInfo,
     ModelInfo,
+    NetworkInfo,
     SamplerInfo,
     SchedulerInfo,
     UpscalerInfo,
@@ -229,6 +230,11 @@ class Engine:
             ),
             vaes=tuple(FileInfo(v.name, str(v.path)) for v in services.shelf.vaes()),
             embeddings=self._embeddings(),
+            loras=tuple(
+                NetworkInfo(f.name, str(f.path), f.alias, f.family, f.trigger, dict(f.metadata))
+                for f in services.shelf.networks.loras()
+            ),
+            hypernetworks=tuple(FileInfo(f.name, str(f.path)) for f in services.shelf.networks.hypernetworks()),
             styles=tuple(services.styles.names()),
             scripts=tuple(s for found in services.hooks.describe_scripts() for s in found or ()),
         )
@@ -269,6 +275,8 @@ class Engine:
 
     def _model_closed(self, model: LoadedModel) -> None:
         self.services.encodings.clear()
+        # Whoever still holds the weights gets them as they were loaded.
+        self.services.networks.restore(model)
         for module in model.components().values():
             self.residency.forget(module)
 

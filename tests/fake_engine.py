@@ -25,6 +25,7 @@ from atelier.params.capabilities import (
     EmbeddingInfo,
     FileInfo,
     ModelInfo,
+    NetworkInfo,
     SamplerInfo,
     SchedulerInfo,
     ScriptInfo,
@@ -86,7 +87,7 @@ class FakeEngine:
             latent_upscale_modes=("Latent", "Latent (nearest)"), models=MODELS,
             vaes=(FileInfo("soft.vae.pt", "/models/VAE/soft.vae.pt"),),
             embeddings=(EmbeddingInfo("good", 2, 768, 100), EmbeddingInfo("wide", 1, 1024, usable=False)),
-            loras=(FileInfo("ink", "/models/Lora/ink.safetensors"),), scripts=SCRIPTS,
+            loras=(NetworkInfo("ink", "/models/Lora/ink.safetensors"),), scripts=SCRIPTS,
         )  # fmt: skip
 
     def close(self) -> None:

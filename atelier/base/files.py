@@ -76,10 +76,11 @@ def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
 
 
 class HashCache:
-    """sha256 of files, remembered by path, size and time of change."""
+    """sha256 of files, remembered by path, size and time of change. `digest` hashes something else."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, digest: Callable[[Path], str] | None = None) -> None:
         self._path = path
+        self._digest = digest
         self._lock = threading.Lock()
         self._entries: dict[str, list] = {}
         if path.exists():
@@ -102,7 +103,7 @@ class HashCache:
         if found is not None:
             return found
         stat = file.stat()
-        digest = sha256_of(file)
+        digest = (self._digest or sha256_of)(file)
         with self._lock:
             self._entries[str(file)] = [stat.st_size, stat.st_mtime, digest]
             write_text(self._path, json.dumps(self._entries, indent=1))

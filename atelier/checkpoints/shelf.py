@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from atelier.base.files import HashCache
 from atelier.base.log import fields, logger
 from atelier.base.paths import Paths
 from atelier.checkpoints.embeddings import EXTENSIONS, EmbeddingReader, EmbeddingSet
+from atelier.checkpoints.network_files import NetworkFiles
+from atelier.checkpoints.walk import natural, walk
 from atelier.families.clip import embedding_width
 from atelier.families.model import Model
 
@@ -26,7 +27,6 @@ log = logger(__name__)
 CHECKPOINTS = (".safetensors", ".ckpt")
 VAES = (".safetensors", ".ckpt", ".pt", ".pth")
 VAE_MARK = ".vae"
-FOLDER_MARK = "model_index.json"
 #: the model that comes with the program is taken only when there is no other
 SHIPPED = "atelier-"
 
@@ -98,34 +98,37 @@ class Shelf:
         self._paths = paths
         self._hashes = hashes
         self._embedding_reader = EmbeddingReader()
+        #: LoRA and kin, and hypernetworks
+        self.networks = NetworkFiles(paths)
         self._checkpoints: tuple[CheckpointFile, ...] | None = None
         self._vaes: tuple[VaeFile, ...] = ()
         self._embeddings: tuple[Path, ...] = ()
 
     def scan(self) -> None:
         """Looks at all folders again."""
+        self.networks.scan()
         found: dict[str, CheckpointFile] = {}
         vaes: dict[str, VaeFile] = {}
         for root in self._paths.folders("checkpoint"):
-            for path in _walk(root):
+            for path in walk(root):
                 name = path.relative_to(root).as_posix()
                 if _is_vae(path):
                     vaes.setdefault(path.name, VaeFile(path.name, path, self._hashes.known(path)))
                 elif path.is_dir() or path.suffix.lower() in CHECKPOINTS:
                     found.setdefault(name, self._checkpoint(name, path))
         for root in self._paths.folders("vae"):
-            for path in _walk(root):
+            for path in walk(root):
                 if path.suffix.lower() in VAES:
                     vaes.setdefault(path.name, VaeFile(path.name, path, self._hashes.known(path)))
         embeddings: dict[str, Path] = {}
         for root in self._paths.folders("embedding"):
-            for path in _walk(root):
+            for path in walk(root):
                 preview = path.stem.lower().endswith(".preview")
                 if path.suffix.lower() in EXTENSIONS and not preview and path.stat().st_size > 0:
                     embeddings.setdefault(path.stem, path)
-        self._checkpoints = tuple(sorted(found.values(), key=lambda f: _natural(f.name)))
-        self._vaes = tuple(sorted(vaes.values(), key=lambda f: _natural(f.name)))
-        self._embeddings = tuple(sorted(embeddings.values(), key=lambda p: _natural(p.name)))
+        self._checkpoints = tuple(sorted(found.values(), key=lambda f: natural(f.name)))
+        self._vaes = tuple(sorted(vaes.values(), key=lambda f: natural(f.name)))
+        self._embeddings = tuple(sorted(embeddings.values(), key=lambda p: natural(p.name)))
         log.info("models scanned %s", fields(checkpoints=len(found), vaes=len(vaes), embeddings=len(embeddings)))
 
     def checkpoints(self) -> tuple[CheckpointFile, ...]:
@@ -261,25 +264,3 @@ def _main_file(path: Path) -> Path | None:
 
 def _is_vae(path: Path) -> bool:
     return path.is_file() and path.stem.lower().endswith(VAE_MARK) and path.suffix.lower() in VAES
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Order in which "model 2" stands before "model 10"."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name.lower()) if part]
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Files below a folder, and folders in diffusers layout as one; hidden ones are passed over."""
-    seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            # A link that leads back up would be walked for ever.
-            subfolders.clear()
-            continue
-        seen.add(real)
-        here = Path(folder)
-        models = [name for name in subfolders if (here / name / FOLDER_MARK).is_file()]
-        subfolders[:] = sorted(s for s in subfolders if s not in models and not s.startswith("."))
-        yield from (here / name for name in sorted(models))
-        yield from (here / name for name in sorted(files) if not name.startswith(".") and (here / name).is_file())

@@ -156,6 +156,19 @@ class Memory:
                                maximum=8192, step=64)  # fmt: skip
 
 
+@part("networks", "Extra networks", "Stable Diffusion")
+class ExtraNetworks:
+    sd_lora: str = param("None", label="Add network to prompt", choices="default_loras")
+    sd_hypernetwork: str = param("None", label="Add hypernetwork to prompt", choices="default_hypernetworks")
+    extra_networks_default_multiplier: float = param(1.0, label="Default multiplier for extra networks", minimum=0,
+                                                     maximum=2, step=0.01)
+    lora_add_hashes_to_infotext: bool = param(True, label="Add Lora hashes to infotext")
+    lora_bundled_ti_to_infotext: bool = param(True, label="Add embeddings that come with a Lora to the hashes in "
+                                                          "infotext")
+    lora_in_memory_limit: int = param(0, label="Number of Lora networks to keep in memory beside those in use",
+                                      minimum=0, maximum=64, step=1)  # fmt: skip
+
+
 @part("interface", "User interface", "Interface")
 class Interface:
     quicksettings_list: tuple[str, ...] = param(("sd_model_checkpoint",), label="Quicksettings list", restart=True)
@@ -213,5 +226,5 @@ class System:
                                         restart=True)  # fmt: skip
 
 
-GROUPS = (Saving, SavingPaths, StableDiffusion, Img2Img, SamplerParameters, Compatibility, Memory, Interface,
-          Previews, Infotext, System)  # fmt: skip
+GROUPS = (Saving, SavingPaths, StableDiffusion, Img2Img, SamplerParameters, Compatibility, Memory, ExtraNetworks,
+          Interface, Previews, Infotext, System)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atelier.families.family import EncodeOptions
+from atelier.pipeline.networks import note_embeddings
 from atelier.pipeline.state import Pass
 from atelier.prompts.parse import parse_prompt
 from atelier.sampling.conditioning import Conditioning, ScheduledEncoding, TextEncoding
@@ -17,6 +18,7 @@ def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str])
     run = current.batch.run
     settings = run.settings
     options = encode_options(current)
+    note_embeddings(current, (*prompts, *negatives), options)
     calls = current.plan.prompt_calls
     hires = current.notes.get("first_calls")
 
@@ -38,19 +40,22 @@ def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str])
 
 
 def encode_options(current: Pass) -> EncodeOptions:
-    settings = current.batch.run.settings
+    run = current.batch.run
+    settings, bundled = run.settings, run.services.networks.embeddings(current.model)
     return EncodeOptions(
         clip_skip=settings.CLIP_stop_at_last_layers,
         emphasis=settings.emphasis,
         comma_backtrack=settings.comma_padding_backtrack,
-        embeddings=current.batch.run.services.shelf.embeddings_for(current.model),
+        embeddings={**bundled, **run.services.shelf.embeddings_for(current.model)},
     )
 
 
 def _cached(current: Pass, texts: tuple[str, ...], options: EncodeOptions) -> list[TextEncoding]:
     run = current.batch.run
     cache = run.services.encodings
-    key = (current.model.fingerprint, texts, options.fingerprint)
+    # A text encoder that carries networks gives other encodings.
+    carried = run.services.networks.text_key(current.model)
+    key = (current.model.fingerprint, carried, texts, options.fingerprint)
     found = cache.get(key) if run.settings.persistent_cond_cache else None
     if found is None:
         with run.services.ladder.lease(current.model.text_encoder, teller=run):

@@ -11,6 +11,7 @@ from PIL import Image
 from atelier.base.events import StageChanged
 from atelier.pipeline.decode import decode
 from atelier.pipeline.latents import encode_picture, encoder_lease, inpainting_channels
+from atelier.pipeline.networks import use_networks
 from atelier.pipeline.plan import hires_target
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.state import Pass
@@ -33,6 +34,7 @@ def hires_pass(first: Pass) -> Pass:
     sampling = run.request.sampling
     run.publish(StageChanged(job=run.job, stage="enlarging"))
     source = enlarge(first)
+    use_networks(batch, batch.hires_tags, hires=True)
     width, height = (source.shape[-1] * run.model.latent.factor, source.shape[-2] * run.model.latent.factor)
     steps = hires.steps or sampling.steps
     scheduler = hires.scheduler or (sampling.scheduler if not hires.sampler else "Automatic")

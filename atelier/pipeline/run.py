@@ -13,7 +13,6 @@ import torch
 from atelier.base.cancel import CancelToken
 from atelier.base.errors import Interrupted
 from atelier.base.events import Event, StageChanged
-from atelier.networks.active import apply_networks
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.decode import decode
@@ -22,6 +21,7 @@ from atelier.pipeline.hires import hires_pass
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.infotext import result_info
 from atelier.pipeline.latents import prepare_source, source_for_batch
+from atelier.pipeline.networks import add_default_networks, apply_networks
 from atelier.pipeline.plan import draft_plan, freeze_plan
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.save import save_frames, save_grid
@@ -79,6 +79,7 @@ def _open_model(run: Run) -> None:
 
 def _plan(run: Run) -> None:
     draft = draft_plan(run.request, run.services.styles)
+    add_default_networks(run, draft)
     run.services.hooks.amend_plan(run=run, draft=draft)
     run.plan = freeze_plan(draft, run.request, run.settings, run.model.latent.factor)
 
@@ -156,4 +157,6 @@ def _cut_tags(batch: Batch) -> None:
         cut = [extract_tags(text) for text in getattr(batch, name)]
         if name == "prompts":
             batch.tags = cut[0][1] if cut else ()
+        elif name == "hires_prompts":
+            batch.hires_tags = cut[0][1] if cut else ()
         getattr(batch, name)[:] = [text for text, _ in cut]

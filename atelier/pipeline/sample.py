@@ -12,6 +12,7 @@ from atelier.base.events import StepDone
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.encode import encode_pass
+from atelier.pipeline.networks import step_networks
 from atelier.pipeline.preview import Previewer
 from atelier.pipeline.state import Batch, Pass, Run
 from atelier.sampling.catalogue import Sampler
@@ -124,6 +125,7 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
         previewer.offer(info.denoised)
 
     def on_call(index: int, total: int) -> None:
+        step_networks(current, index, total)
         run.calls_done = first_call + index + 1
         run.publish(
             StepDone(

@@ -11,6 +11,7 @@ from atelier.base.paths import Paths
 from atelier.base.registry import Registry
 from atelier.imaging.blobs import BlobStore
 from atelier.imaging.numbering import Numbering
+from atelier.networks.active import ActiveNetworks
 from atelier.params.field import Declaration
 from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.relay import NoHooks, Relay
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Services:
-    """Made once by the engine. `picture_saved` is told of each picture on disk, for the index."""
+    """Made once by the engine. `picture_saved` is told of each picture on disk, for the index.
+
+    `networks` is made for the shelf and the residency.
+    """
 
     paths: Paths
     shelf: Shelf
@@ -48,3 +52,7 @@ class Services:
     hooks: Relay = field(default_factory=NoHooks)
     picture_saved: Callable[..., Any] = lambda run, picture: None
     watched: Callable[[str], bool] = lambda job: True
+    networks: ActiveNetworks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.networks = ActiveNetworks(self.shelf, self.residency)

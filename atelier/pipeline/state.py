@@ -119,6 +119,8 @@ class Batch:
     hires_negatives: list[str]
     #: network tags cut from the prompts: one tuple of `NetworkTag` of the first prompt of the batch
     tags: tuple[Any, ...] = ()
+    #: those of the first prompt of the second pass
+    hires_tags: tuple[Any, ...] = ()
     #: for hooks that change what the text encoder gave
     conditioning: Conditioning | None = None
     latents: torch.Tensor | None = None  # [B, C, h, w]

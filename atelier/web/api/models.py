@@ -214,7 +214,8 @@ async def embeddings(app: OwnedApp) -> EmbeddingsAnswer:
 
 @router.get("/sdapi/v1/loras", response_model=list[LoraItem])
 async def loras(app: OwnedApp) -> list[LoraItem]:
-    return [LoraItem(name=f.name, alias=f.name, path=f.filename, metadata={}) for f in (await lists(app)).loras]
+    found = (await lists(app)).loras
+    return [LoraItem(name=f.name, alias=f.alias or f.name, path=f.filename, metadata=dict(f.metadata)) for f in found]
 
 
 @router.get("/sdapi/v1/scripts", response_model=ScriptsAnswer)
