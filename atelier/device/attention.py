@@ -189,11 +189,11 @@ def processor_for(choice: AttentionChoice) -> Any:
 
 @dataclass
 class _Changed:
-    """A network inside of `using`, the processors that it came with, and how many blocks use it."""
+    """A network inside of `using`, how many blocks use it, and the processors that were taken from it."""
 
     module: Any
-    original: dict[str, Any]
-    uses: int = 1
+    uses: int = 0
+    original: dict[str, Any] | None = None
 
 
 @dataclass
@@ -227,7 +227,7 @@ class Attention:
             return
         entry = self._changed.get(id(module))
         if entry is None:
-            entry = self._changed[id(module)] = _Changed(module, dict(module.attn_processors), 0)
+            entry = self._changed[id(module)] = _Changed(module)
             self._give(entry)
         entry.uses += 1
         try:
@@ -236,8 +236,8 @@ class Attention:
             entry.uses -= 1
             if entry.uses == 0:
                 del self._changed[id(module)]
-                if module.attn_processors != entry.original:
-                    module.set_attn_processor(dict(entry.original))
+                if entry.original is not None:
+                    module.set_attn_processor(entry.original)
 
     def split(self) -> bool:
         """For the rest of the job attention goes in slices, also in networks at work. False when it already does."""
@@ -254,5 +254,7 @@ class Attention:
         processor = processor_for(self.choice)
         if processor is None:
             return
+        if entry.original is None:
+            entry.original = dict(entry.module.attn_processors)
         changed = {k: processor if type(p) in PLAIN else p for k, p in entry.original.items()}
         entry.module.set_attn_processor(changed)
