@@ -140,7 +140,8 @@ function dressAsGradio3(root) {
             executeCallbacks(uiTabChangeCallbacks);
         }
         // Kinds of components arrive one after another; the last element of the page tells that all are there.
-        if (!loaded && gradioApp().querySelector("#txt2img_prompt textarea") && document.getElementById("atelier-titles")) {
+        const wanted = document.getElementById("tab_txt2img") ? "#txt2img_prompt textarea" : "#tabs";
+        if (!loaded && document.getElementById("atelier-titles") && gradioApp().querySelector(wanted)) {
             loaded = true;
             loadOptions().finally(() => {
                 window.atelier.loadedAt = performance.now();

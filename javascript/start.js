@@ -7,12 +7,14 @@ window.atelier = window.atelier || {};
 
     // Called by Gradio when kept values and lists have arrived.
     atelier.opened = function () {
-        for (const tab of Object.keys(atelier.panels)) atelier.prompts.count(tab);
+        for (const tab of Object.keys(atelier.panels)) if (document.getElementById(`tab_${tab}`)) atelier.prompts.count(tab);
     };
 
     async function start() {
         atelier.dressButtons(JSON.parse(document.getElementById("atelier-titles").textContent));
         for (const [tab, panel] of Object.entries(atelier.panels)) {
+            // Settings may hide a tab.
+            if (!document.getElementById(`tab_${tab}`)) continue;
             const gallery = await atelier.present(`#${tab}_gallery atelier-gallery`);
             gallery.addEventListener("chosen", (event) => panel.chosen(event.detail));
             panel.chosen(gallery.selected);
@@ -35,7 +37,7 @@ window.atelier = window.atelier || {};
         if (found) showSeedExtras(found.id.replace("_subseed_show", ""));
     });
 
-    onUiUpdate(() => atelier.panels.img2img.follow());
+    onUiUpdate(() => { if (document.getElementById("tab_img2img")) atelier.panels.img2img.follow(); });
     onUiLoaded(start);
 
     document.addEventListener("input", (event) => {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import FileResponse, Response
 
 from atelier.app import App
@@ -94,14 +94,16 @@ def add_page_routes(server: FastAPI, app: App) -> None:
     """The page's own files, and the changed file of Gradio's front end in the place of the original."""
 
     @server.get(f"/{_OWN}/{{name:path}}", include_in_schema=False)
-    def own_file(name: str) -> Response:
+    def own_file(name: str, request: Request) -> Response:
         root = app.paths.program
         path = (root / name).resolve()
         allowed = path == (root / "style.css").resolve() or path.is_relative_to((root / "javascript").resolve())
         if not (allowed and path.is_file()):
             raise NotFound(f"There is no file {name[:200]}.")
         kind = mimetypes.guess_type(path.name)[0] if path.suffix != ".js" else "text/javascript"
-        return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
+        # An address with the time of the last change in it means one content for ever.
+        kept = "private, max-age=31536000, immutable" if request.url.query else "no-cache"
+        return FileResponse(path, media_type=kind, headers={"Cache-Control": kept})
 
     add_routes(server, app)
     bundle = core_bundle()

@@ -39,13 +39,9 @@ def build_page(app: App) -> gr.Blocks:
                     "atelier.status.rescan()",
                 )
             markup("<atelier-status></atelier-status>", elem_id="engine_status")
-        hidden_tabs = set(app.settings.get("hidden_tabs"))
         with gr.Tabs(elem_id="tabs"):
             for tab in _tabs(app, panels):
-                hidden = tab.label in hidden_tabs or tab.id in hidden_tabs
-                with gr.Tab(
-                    tab.label, id=tab.id, elem_id=f"tab_{tab.id}", elem_classes=["hidden-tab"] if hidden else []
-                ):
+                with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
                     tab.build()
         markup(_footer(), elem_id="footer")
         markup(_titles(demo), elem_id="button_titles", visible="hidden")
@@ -54,7 +50,7 @@ def build_page(app: App) -> gr.Blocks:
 
 
 def _tabs(app: App, panels: list[Panel]) -> list[Tab]:
-    """In order; tabs of extensions come before Settings. Hidden ones are built too: scripts look into them."""
+    """In order, without those that settings hide; tabs of extensions come before Settings."""
 
     def generation(module: object, name: str) -> Tab:
         def build() -> None:
@@ -69,6 +65,8 @@ def _tabs(app: App, panels: list[Panel]) -> list[Tab]:
         Tab("Settings", "settings", lambda: settings.build(app)),
         Tab("Extensions", "extensions", lists.build_extensions),
     ]  # fmt: skip
+    hidden = set(app.settings.get("hidden_tabs"))
+    found = [tab for tab in found if not {tab.label, tab.id} & hidden]
     order = {name: index for index, name in enumerate(app.settings.get("ui_tab_order"))}
     return sorted(found, key=lambda tab: order.get(tab.label, order.get(tab.id, len(order))))
 

@@ -24,6 +24,9 @@ def submitter(app: App, panel: Panel) -> Callable[..., str]:
     def submit(wire: str, *shown: Any) -> str:
         try:
             told = read_wire(wire)
+            if told.get("cancelled"):
+                # The page could not gather its pictures, and has said so by itself.
+                return ""
             request = request_of(app, panel, told, shown)
             client = client_name(told)
             ticket = app.submit(request, client=client, job_id=str(told.get("id") or ""))
