@@ -150,7 +150,7 @@ def _context(run: Run, image: Image.Image, frame: Frame | None) -> NameContext:
         styles=request.prompt.styles,
         sampler=sampler.name,
         scheduler=schedule,
-        model_name=model.file.name,
+        model_name=model.file.path.stem,
         model_hash=model.file.short or "",
         vae_filename=model.vae_file.name if model.vae_file else "",
         prompt=planned.prompt if planned else "",
