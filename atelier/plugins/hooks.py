@@ -32,10 +32,6 @@ class ProgramHooks:
         """More groups of settings: classes made with `atelier.params.field.part`."""
 
     @hookspec
-    def provide_request_parts(self) -> list[type] | None:
-        """More parts of a request: classes made with `part`, kept in `request.extras` under their names."""
-
-    @hookspec
     def provide_samplers(self) -> list[Any] | None:
         """More samplers, as `atelier.sampling.catalogue.Sampler`."""
 
