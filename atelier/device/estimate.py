@@ -114,10 +114,10 @@ class Estimator:
 
     def _scores(self, matrices: int, tokens: int, element: int, kernel: str) -> float:
         """Bytes of attention's scores. The fused kernels of CUDA and of the CPU keep none."""
+        if self.device.type in ("cuda", "cpu"):
+            return 0.0
         whole = float(SCORES * matrices * tokens * tokens * element)
-        if kernel == SPLIT:
-            return min(whole, SCORES * SLICE_BYTES)
-        return 0.0 if self.device.type in ("cuda", "cpu") else whole
+        return min(whole, SCORES * SLICE_BYTES) if kernel == SPLIT else whole
 
     def _corrected(self, what: str, count: float) -> Estimate:
         return Estimate(what, int(count * self._ratios.get(what, CUSHION)))

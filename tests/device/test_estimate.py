@@ -87,6 +87,8 @@ def test_a_small_autoencoder():
 def test_what_makes_it_more(meta_unet, meta_vae):
     count = lambda *args: Estimator(MPS).denoiser(meta_unet, *args).bytes  # noqa: E731
     assert count(4, 64, 64, "split") > count(2, 64, 64, "split")
+    fused = [Estimator().denoiser(meta_unet, 2, 64, 64, kernel).bytes for kernel in ("sdpa", "split", "xformers")]
+    assert len({*fused}) == 1
     assert count(2, 64, 128, "sdpa") > count(2, 64, 64, "sdpa") > count(2, 64, 64, "split")
     assert Estimator().decode(meta_vae, 64, 128, "sdpa").bytes == 2 * Estimator().decode(meta_vae, 64, 64, "sdpa").bytes
     double = tiny_vae().double()
