@@ -10,7 +10,9 @@ MAX_LINES, MAX_FUNCTION, MAX_PARAMETERS = 400, 60, 7
 
 #: what is longer or wider than the rules allow, each with its reason
 LONG_FILES: dict[str, str] = {}
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "atelier.web.look.theme": "a table: one colour or size a line",
+}
 WIDE_FUNCTIONS: dict[str, str] = {
     "atelier.prompts.chunks.chunk_prompt": "four of them are the marks of one vocabulary, given by name",
 }
