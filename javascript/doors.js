@@ -23,7 +23,11 @@ function gradioApp() {
 
 function onUiUpdate(callback) { uiUpdateCallbacks.push(callback); }
 function onAfterUiUpdate(callback) { uiAfterUpdateCallbacks.push(callback); }
-function onUiLoaded(callback) { uiLoadedCallbacks.push(callback); }
+function onUiLoaded(callback) {
+    uiLoadedCallbacks.push(callback);
+    // Who comes late, such as a module, is called at once.
+    if (window.atelier.loadedAt) executeCallbacks([callback]);
+}
 function onUiTabChange(callback) { uiTabChangeCallbacks.push(callback); }
 function onOptionsChanged(callback) { optionsChangedCallbacks.push(callback); }
 function onOptionsAvailable(callback) {
@@ -141,7 +145,7 @@ function dressAsGradio3(root) {
         }
         // Kinds of components arrive one after another; the last element of the page tells that all are there.
         const wanted = document.getElementById("tab_txt2img") ? "#txt2img_prompt textarea" : "#tabs";
-        if (!loaded && document.getElementById("atelier-titles") && gradioApp().querySelector(wanted)) {
+        if (!loaded && window.atelier.scriptsLoaded && document.getElementById("atelier-titles") && gradioApp().querySelector(wanted)) {
             loaded = true;
             loadOptions().finally(() => {
                 window.atelier.loadedAt = performance.now();
@@ -155,12 +159,17 @@ function dressAsGradio3(root) {
         await Promise.race([window.atelier.settings.reload(), wait]);
     }
 
-    new MutationObserver((found) => {
-        records.push(...found);
+    function soon() {
         if (waiting) return;
         waiting = true;
         // A page that is covered or in the background gets no frames, but must go on working.
         requestAnimationFrame(flush);
         setTimeout(flush, 120);
+    }
+
+    document.addEventListener("atelier:scripts", soon);
+    new MutationObserver((found) => {
+        records.push(...found);
+        soon();
     }).observe(document, {childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"]});
 })();

@@ -7,7 +7,7 @@ window.atelier = window.atelier || {};
 
     class Panel {
         constructor(tab) {
-            Object.assign(this, {tab, job: null, following: null, pictures: [], stage: "", waiting: [], forever: null});
+            Object.assign(this, {tab, job: null, following: null, pictures: [], stage: "", waiting: [], notes: [], forever: null});
             this.pace = new atelier.Pace();
         }
 
@@ -69,7 +69,7 @@ window.atelier = window.atelier || {};
 
         attach(id) {
             if (this.following) this.following.stop();
-            Object.assign(this, {job: id, pictures: [], stage: "", fresh: true, ending: ""});
+            Object.assign(this, {job: id, pictures: [], stage: "", fresh: true, ending: "", notes: []});
             this.pace = new atelier.Pace();
             this.setBusy(true);
             this.progress.hidePreview();
@@ -88,7 +88,7 @@ window.atelier = window.atelier || {};
             if (event.kind === "StepDone") this.step(event);
             if (event.kind === "PreviewReady") this.progress.showPreview(`data:${event.media};base64,${event.data}`);
             if (event.kind === "PictureReady") this.add(event);
-            if (event.kind === "Notice") this.log(event.message, event.level);
+            if (event.kind === "Notice") this.note(event.message, event.level);
             if (event.kind === "JobFinished") this.finish(event.state, event.seconds);
             if (event.kind === "JobFailed") { this.finish("failed"); this.fail(event.error); }
         }
@@ -178,7 +178,7 @@ window.atelier = window.atelier || {};
             setTitle("");
             const words = {done: "", stopped: "Interrupted. ", cancelled: "Cancelled. ", failed: "", lost: ""}[state] || "";
             const took = seconds ? `Time taken: ${seconds < 100 ? seconds.toFixed(1) + " s" : formatTime(seconds)}` : "";
-            if (words || took) this.log(words + took);
+            if (words || took) this.note(words + took);
             if (state === "lost") localRemove(`atelier-${this.tab}-job`);
             if (complete && state !== "lost") await this.complete(id);
             this.fillInfo();
@@ -283,9 +283,11 @@ window.atelier = window.atelier || {};
             for (const element of document.querySelectorAll(`#tab_${this.tab} .refused`)) element.classList.remove("refused");
         }
 
-        log(text, level = "info") {
+        // What a job has to say beside its pictures.
+        note(text, level = "info") {
+            if (!this.notes.some((note) => note.text === text)) this.notes.push({text, level});
             const host = this.find(`html_log_${this.tab}`);
-            if (host) atelier.fillHtml(host, make(`p.${level}`, {}, text));
+            if (host) atelier.fillHtml(host, ...this.notes.map((note) => make(`p.${note.level}`, {}, note.text)));
         }
 
         // -- the chosen picture

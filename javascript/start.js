@@ -20,6 +20,8 @@ window.atelier = window.atelier || {};
             panel.chosen(gallery.selected);
             atelier.prompts.setup(tab);
             showSeedExtras(tab);
+            const styles = document.querySelector(`#${tab}_styles input`);
+            if (styles) styles.placeholder = "Styles";
             panel.restore();
         }
         atelier.status.start();

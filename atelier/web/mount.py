@@ -27,6 +27,8 @@ SCRIPTS = (
     "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js", "menu.js", "infotext.js", "panel.js",
     "img2img.js", "pnginfo.js", "queue.js", "pictures.js", "settings.js", "extensions.js", "start.js",
 )  # fmt: skip
+#: after those of extensions
+LAST = "last.js"
 _OWN = "atelier/page"
 
 
@@ -54,6 +56,7 @@ def head(app: App) -> str:
         f'<link rel="stylesheet" href="{_own_url(app.paths.program / "style.css", "style.css")}">',
         *(_script(_own_url(_own_files(app) / name, f"javascript/{name}")) for name in SCRIPTS),
         *_foreign(assets),
+        _script(_own_url(_own_files(app) / LAST, f"javascript/{LAST}")),
     ]
     return "\n".join(line for line in lines if line)
 

@@ -19,7 +19,7 @@ from atelier.plugins.manager import Plugins
 from atelier.store.pictures import PictureRow
 from atelier.web.frontend import core_bundle, eager
 from atelier.web.hooks import Assets, WebHooks
-from atelier.web.mount import SCRIPTS, build_paged_server
+from atelier.web.mount import LAST, SCRIPTS, build_paged_server
 from atelier.web.tokens import TokenCounter
 from tests.apps import make_app
 
@@ -61,8 +61,8 @@ def test_scripts_come_in_order_and_those_of_extensions_last(paged):
     text = paged.client.get("/config").json()["head"]
     found = re.findall(r'<script src="([^"?]+)', text)
     ours = [name.rpartition("/")[2] for name in found if name.startswith("atelier/page/javascript/")]
-    assert ours == list(SCRIPTS) and ours[0] == "doors.js" and ours[-1] == "start.js"
-    assert found.index(f"file={paged.script}") > found.index("atelier/page/javascript/start.js")
+    assert ours == [*SCRIPTS, LAST] and ours[0] == "doors.js"
+    assert found.index(f"file={paged.script}") == len(found) - 2
     assert 'href="file=/x/with%20space.css?0"' in text and "<!-- own -->" in text
 
 
@@ -74,14 +74,16 @@ def test_nothing_is_fetched_from_elsewhere(paged):
 
 def test_every_script_is_loaded_and_served(paged):
     folder = ROOT / "javascript"
-    assert {path.name for path in folder.glob("*.js")} == {*SCRIPTS, "theme.js"}
+    assert {path.name for path in folder.glob("*.js")} == {*SCRIPTS, LAST, "theme.js"}
     for name in SCRIPTS:
         answer = paged.client.get(f"/atelier/page/javascript/{name}")
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/javascript")
     assert paged.client.get("/atelier/page/style.css").headers["content-type"].startswith("text/css")
 
 
-@pytest.mark.parametrize("name", ["webui.py", "javascript/../webui.py", "..%2f..%2fetc/passwd", "javascript", "html/none"])
+@pytest.mark.parametrize(
+    "name", ["webui.py", "javascript/../webui.py", "..%2f..%2fetc/passwd", "javascript", "html/none"]
+)
 def test_other_files_are_not_served(paged, name):
     assert paged.client.get(f"/atelier/page/{name}").status_code == 404
 
@@ -116,7 +118,11 @@ def test_tokens_are_those_of_the_text_encoder(text):
 def test_parameters_of_a_dropped_picture(paged):
     data = encode(Image.new("RGB", (32, 16)), "png", "a lake\nSteps: 5, Seed: 7, Size: 32x16")
     told = paged.client.post("/atelier/v1/page/parameters", content=data).json()
-    assert told["info"].startswith("a lake") and told["values"]["Seed"] == "7" and (told["width"], told["height"]) == (32, 16)
+    assert (
+        told["info"].startswith("a lake")
+        and told["values"]["Seed"] == "7"
+        and (told["width"], told["height"]) == (32, 16)
+    )
     plain = io.BytesIO()
     Image.new("L", (4, 4)).save(plain, "PNG")
     assert paged.client.post("/atelier/v1/page/parameters", content=plain.getvalue()).json()["info"] == ""

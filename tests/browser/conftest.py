@@ -1,0 +1,134 @@
+"""The whole program as a person meets it: a process with the shipped model, driven in a headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from atelier.launch.browser import find_browser
+
+ROOT = Path(__file__).parents[2]
+#: without --disable-gpu Chromium looks for one long before it draws by itself
+ARGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+#: generous, since other work may run beside the tests; what is waited for usually comes in a fraction of it
+PATIENCE = 120_000
+#: Gradio ends its own streams this way, and a reload ends all
+_NO_FAILURE = re.compile(r"gradio_api/(queue/data|heartbeat)|/events\?after=")
+
+
+@dataclass
+class Site:
+    url: str
+    data: Path
+
+    def get(self, path: str) -> Any:
+        return httpx.get(f"{self.url}{path}", timeout=60).json()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The program on a free port with a new data folder. The shipped model is found with any data folder."""
+    data = tmp_path_factory.mktemp("data")
+    command = [sys.executable, str(ROOT / "webui.py"), "--port", "17860", "--data-dir", str(data), "--no-browser"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines: queue.Queue[str] = queue.Queue()
+    said: list[str] = []
+    threading.Thread(target=lambda: [lines.put(line) for line in process.stdout], daemon=True).start()
+    try:
+        yield Site(_url(lines, said), data)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def _url(lines: queue.Queue[str], said: list[str]) -> str:
+    """The address that the program says; the port is another one where that was taken."""
+    end = time.monotonic() + 180
+    while time.monotonic() < end:
+        try:
+            said.append(lines.get(timeout=1))
+        except queue.Empty:
+            continue
+        if found := re.search(r"Running on (http://\S+)", said[-1]):
+            return found[1]
+    pytest.fail("the program did not start:\n" + "".join(said))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    executable = find_browser(os.environ)
+    if not executable:
+        pytest.skip("no Chromium or Chrome was found; name one in ATELIER_BROWSER")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=list(ARGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens the page as a new visitor. At the end no visitor may have met an error in the console."""
+    contexts, errors = [], []
+
+    def told(message: Any) -> None:
+        # Chromium itself writes a line for every refused request; those that are meant to be refused are tested.
+        if message.type == "error" and "status of 422" not in message.text:
+            errors.append(message.text)
+
+    def open_page(ready: bool = True, **context: Any) -> Any:
+        made = chromium.new_context(
+            **{"viewport": {"width": 1400, "height": 900}, "reduced_motion": "reduce", **context}
+        )
+        contexts.append(made)
+        page = made.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", told)
+        page.on("requestfailed", lambda r: None if _NO_FAILURE.search(r.url) else errors.append(f"failed: {r.url}"))
+        page.goto(site.url)
+        started(page, ready)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def started(page: Any, ready: bool = True) -> None:
+    """The page is alive and, with `ready`, the engine as well."""
+    until(page, "document.documentElement.classList.contains('atelier-started')")
+    if ready:
+        until(page, "atelier.status.health && atelier.status.health.engine === 'ready' && atelier.status.health.model")
+
+
+def until(page: Any, condition: str) -> None:
+    """Waits for a condition in JavaScript, looking by the clock: a covered page gets no frames."""
+    page.wait_for_function(condition, polling=100, timeout=PATIENCE)
+
+
+def idle(page: Any, tab: str = "txt2img") -> None:
+    until(page, f"!atelier.panels.{tab}.running && !atelier.panels.{tab}.sending")

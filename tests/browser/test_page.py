@@ -1,0 +1,224 @@
+"""A person at the page: types, generates, reloads, paints, reads parameters, changes settings."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from atelier.imaging.writer import encode
+from tests.browser.conftest import Site, idle, started, until
+
+pytestmark = pytest.mark.browser
+
+PROMPT = "a red circle on a blue background"
+TEXT = (
+    "a green star\nNegative prompt: fog\nSteps: 6, Sampler: Euler a, CFG scale: 4.5, Seed: 12, Size: 192x128, RNG: CPU"
+)
+
+
+def set_number(page: Any, elem_id: str, value: float) -> None:
+    page.evaluate("([id, value]) => atelier.setNumber(id, value)", [elem_id, value])
+
+
+def generate(page: Any, tab: str = "txt2img", **numbers: float) -> None:
+    for name, value in numbers.items():
+        set_number(page, f"{tab}_{name}", value)
+    page.click(f"#{tab}_generate")
+
+
+def shown_picture(page: Any, tab: str = "txt2img") -> Image.Image:
+    until(page, f"(e => e && e.complete && e.naturalWidth)(document.querySelector('#{tab}_gallery .preview img[src]'))")
+    url = page.evaluate(f"document.querySelector('#{tab}_gallery .preview img').src")
+    return Image.open(io.BytesIO(httpx.get(url).content)).convert("RGB")
+
+
+def test_a_prompt_becomes_a_picture(site: Site, visit):
+    page = visit()
+    # The size of the shipped model, for which nobody has asked.
+    side = site.get("/atelier/v1/capabilities")["native_size"][0]
+    until(page, f"atelier.getNumber('txt2img_width') === {side}")
+    page.fill("#txt2img_prompt textarea", PROMPT)
+    until(page, "document.querySelector('#txt2img_token_counter').textContent.trim() === '7/75'")
+    generate(page, steps=12, seed=5)
+    until(page, "document.querySelector('#txt2img_generate_box').classList.contains('busy')")
+    assert page.is_visible("#txt2img_interrupt") and not page.is_visible("#txt2img_generate")
+    idle(page)
+    picture = shown_picture(page)
+    assert picture.size == (side, side)
+    red, _, blue = ImageStat.Stat(picture.crop((side * 3 // 8, side * 3 // 8, side * 5 // 8, side * 5 // 8))).mean
+    assert red > blue
+    red, _, blue = ImageStat.Stat(picture.crop((0, 0, side // 8, side // 8))).mean
+    assert blue > red
+    info = page.inner_text("#html_info_txt2img")
+    assert PROMPT in info and "Steps: 12" in info and "Seed: 5" in info
+    assert "Time taken" in page.inner_text("#html_log_txt2img")
+    assert len(list((site.data / "outputs").rglob("*.png"))) == 1
+
+
+def test_every_tab_is_there_before_it_is_opened(visit):
+    page = visit(ready=False)
+    for selector in ("#img2img_prompt textarea", "#img2maskimg atelier-canvas canvas", "#setting_jpeg_quality input"):
+        assert page.query_selector(selector), selector
+    assert page.evaluate("get_uiCurrentTabContent().id") == "tab_txt2img"
+    page.evaluate("switch_to_inpaint()")
+    until(page, "get_uiCurrentTabContent().id === 'tab_img2img'")
+    until(page, "document.querySelector('#img2maskimg').getClientRects().length > 0")
+    assert page.is_visible("#img2img_mask_blur")
+    assert page.evaluate("opts.samples_format") == "png"
+
+
+def test_a_reload_finds_the_job_again_and_a_second_browser_too(visit):
+    page = visit()
+    page.fill("#txt2img_prompt textarea", "a panda")
+    generate(page, steps=40, seed=3)
+    until(page, "/step/.test(document.querySelector('#txt2img_progress').textContent)")
+    page.reload()
+    started(page)
+    assert page.evaluate("atelier.panels.txt2img.running")
+    assert page.input_value("#txt2img_prompt textarea") == "a panda"
+    other = visit()
+    until(other, "atelier.panels.txt2img.running || atelier.panels.txt2img.pictures.length")
+    for each in (page, other):
+        idle(each)
+        assert shown_picture(each).size[0] >= 64
+        assert "Seed: 3" in each.inner_text("#html_info_txt2img")
+    page.reload()
+    started(page)
+    assert "Seed: 3" in shown_info(page)
+
+
+def shown_info(page: Any) -> str:
+    shown_picture(page)
+    return page.inner_text("#html_info_txt2img")
+
+
+def test_a_job_is_interrupted_by_the_keyboard(visit):
+    page = visit()
+    page.fill("#txt2img_prompt textarea", "a panda")
+    for name, value in (("steps", 150), ("batch_count", 2)):
+        set_number(page, f"txt2img_{name}", value)
+    page.focus("#txt2img_prompt textarea")
+    page.keyboard.press("Control+Enter")
+    until(page, "/step/.test(document.querySelector('#txt2img_progress').textContent)")
+    page.keyboard.press("Escape")
+    idle(page)
+    assert "Interrupted" in page.inner_text("#html_log_txt2img")
+    assert page.is_visible("#txt2img_generate")
+
+
+def test_a_mask_is_painted_and_the_rest_of_the_picture_stays(site: Site, visit, tmp_path: Path):
+    source = Image.new("RGB", (128, 128), (20, 140, 60))
+    (tmp_path / "green.png").write_bytes(encode(source, "png", ""))
+    page = visit()
+    page.evaluate("switch_to_inpaint()")
+    page.fill("#img2img_prompt textarea", PROMPT)
+    page.click("#img2img_generate")
+    page.wait_for_selector("#img2img_error")
+    assert "needs a picture" in page.inner_text("#img2img_error")
+    page.set_input_files("#img2maskimg input[type=file]", str(tmp_path / "green.png"))
+    until(page, "document.querySelector('#img2maskimg atelier-canvas').hasPicture")
+    paint(page, [(-0.25, 0), (0.25, 0)])
+    canvas = "document.querySelector('#img2maskimg atelier-canvas')"
+    assert page.evaluate(f"{canvas}.painted")
+    page.keyboard.press("Control+z")
+    assert not page.evaluate(f"{canvas}.painted")
+    page.keyboard.press("Control+y")
+    assert page.evaluate(f"{canvas}.painted")
+    before = {job["id"] for job in site.get("/atelier/v1/jobs")["jobs"]}
+    generate(page, "img2img", steps=6, seed=4, mask_blur=0)
+    until(page, "atelier.panels.img2img.running")
+    idle(page, "img2img")
+    result = shown_picture(page, "img2img").resize(source.size)
+    job = next(job for job in site.get("/atelier/v1/jobs")["jobs"] if job["id"] not in before)
+    asked = site.get(f"/atelier/v1/jobs/{job['id']}")["request"]
+    mask = Image.open(
+        io.BytesIO(httpx.get(f"{site.url}/atelier/v1/pictures/{asked['mask']['image']['sha256']}").content)
+    )
+    left, top, right, bottom = mask.convert("L").point(lambda v: 255 * (v > 127)).getbbox()
+    assert left < 45 and right > 83 and 20 < top < 64 < bottom < 108
+    difference = ImageChops.difference(result, source)
+    assert statistics.mean(ImageStat.Stat(difference.crop((0, 0, 128, 12))).mean) < 3
+    assert statistics.mean(ImageStat.Stat(difference.crop((48, 60, 80, 68))).mean) > 12
+
+
+def paint(page: Any, points: list[tuple[float, float]]) -> None:
+    """A stroke through points given from the middle of the frame, in parts of its height."""
+    page.locator("#img2maskimg .canvas-frame").scroll_into_view_if_needed()
+    box = page.locator("#img2maskimg .canvas-frame").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    places = [(middle[0] + x * box["height"], middle[1] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+
+
+def test_parameters_of_a_picture_are_read_and_sent(visit, tmp_path: Path):
+    (tmp_path / "star.png").write_bytes(encode(Image.new("RGB", (192, 128), "green"), "png", TEXT))
+    page = visit()
+    page.evaluate("atelier.tabs.open('tab_pnginfo')")
+    page.set_input_files("#pnginfo_image input[type=file]", str(tmp_path / "star.png"))
+    until(page, "document.querySelector('#html_info_pnginfo').textContent.includes('a green star')")
+    page.click("#pnginfo_send_to_txt2img")
+    until(page, "document.querySelector('#txt2img_prompt textarea').value === 'a green star'")
+    until(page, "atelier.getNumber('txt2img_steps') === 6")
+    assert page.input_value("#txt2img_neg_prompt textarea") == "fog"
+    assert page.evaluate("atelier.getNumber('txt2img_width')") == 192
+    assert page.input_value("#txt2img_sampling input") == "Euler a"
+    page.click("#txt2img_res_switch_btn")
+    until(page, "atelier.getNumber('txt2img_width') === 128 && atelier.getNumber('txt2img_height') === 192")
+
+
+def test_settings_are_found_changed_and_refused(site: Site, visit):
+    page = visit()
+    page.evaluate("atelier.tabs.open('tab_settings')")
+    until(page, "document.querySelector('#setting_jpeg_quality input[type=number]').value === '80'")
+    page.fill("#settings_search", "jpeg quality")
+    assert page.is_visible("#setting_jpeg_quality") and not page.is_visible("#setting_samples_save")
+    page.fill("#setting_jpeg_quality input[type=number]", "500")
+    page.click("#settings_submit")
+    until(page, "document.querySelector('.settings-note').className.includes('error')")
+    assert "Use 1 to 100" in page.inner_text(".settings-note")
+    page.fill("#setting_jpeg_quality input[type=number]", "91")
+    page.click("#settings_submit")
+    until(page, "document.querySelector('.settings-note').className.includes('good')")
+    assert site.get("/sdapi/v1/options")["jpeg_quality"] == 91
+    until(page, "opts.jpeg_quality === 91")
+
+
+def test_weights_are_edited_with_the_arrow_keys(visit):
+    page = visit(ready=False)
+    page.fill("#txt2img_prompt textarea", "a red circle")
+    page.evaluate("document.querySelector('#txt2img_prompt textarea').setSelectionRange(3, 3)")
+    page.focus("#txt2img_prompt textarea")
+    page.keyboard.press("Control+ArrowUp")
+    page.keyboard.press("Control+ArrowUp")
+    assert page.input_value("#txt2img_prompt textarea") == "a (red:1.2) circle"
+    page.keyboard.press("Control+ArrowDown")
+    page.keyboard.press("Control+ArrowDown")
+    assert page.input_value("#txt2img_prompt textarea") == "a red circle"
+    changed = page.evaluate("atelier.weighted('<lora:ink:1> cat', 8, 8, true).text")
+    assert changed == "<lora:ink:1.05> cat"
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_light_and_dark_are_drawn(visit, width: int):
+    brightness = []
+    for scheme in ("light", "dark"):
+        page = visit(ready=False, color_scheme=scheme, viewport={"width": width, "height": 844})
+        drawn = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        brightness.append(statistics.mean(ImageStat.Stat(drawn).mean))
+        # Text, lines and the one coloured button: a blank page has a handful of colours.
+        assert len(drawn.getcolors(1 << 20)) > 100
+        # Nothing may stick out to the side.
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
+    assert brightness[0] > 180 and brightness[1] < 70
+    page.click(".theme-toggle")
+    until(page, "!document.body.classList.contains('dark')")
