@@ -51,7 +51,9 @@ class Program:
         return self
 
     def ready(self) -> Program:
-        self._until(lambda: self.get("/atelier/v1/health")[1]["engine"] == "ready")
+        self._until(lambda: self.get("/atelier/v1/health")[1]["engine"] in ("ready", "failed"))
+        health = self.get("/atelier/v1/health")[1]
+        assert health["engine"] == "ready", f"{health['message']}\n{self.output[-3000:]}"
         return self
 
     def _read(self) -> None:
