@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -62,7 +62,6 @@ class ActiveNetworks:
             with ExitStack() as undo:
                 undo.callback(self.restore, model)
                 carried.report = self._change(model, carried, wanted)
-                carried.key = wanted.key
                 undo.pop_all()
             self._drop(wanted, spare)
         report = carried.report
@@ -104,16 +103,19 @@ class ActiveNetworks:
             comments += planned.add(item, network)
         for name, module in {UNET: model.denoiser, **text_encoders(model)}.items():
             layers = planned.layers.get(name, {})
-            with self._on_device(module):
+            with self._on_device(module if carried.key_of(name) != planned.key(name) else None):
                 carried.fill(name, planned.key(name), lambda patch, layers=layers: put_layers(layers, patch))
         _ride_timed(carried, planned)
         comments += _attach_all(model.denoiser, carried, hypernetworks)
         carried.embeddings, bundled = _bundled(model, opened, comments)
         comments += told(carried.notes, planned.counts)
+        # A file that could not be opened is tried again for the next batch.
+        whole = len(opened) == len(wanted.loras) and len(hypernetworks) == len(wanted.hypernetworks)
+        carried.key = wanted.key if whole else None
         log.info("networks applied %s", fields(loras=len(opened), hypernetworks=len(hypernetworks)))
-        files = {
-            item.ask.name: item.file for item, network in opened if planned.counts[item.ask.name] or network.embeddings
-        }
+        used = planned.counts - Counter(note.network for note in carried.notes)
+        fitting = ((item, network) for item, network in opened if used[item.ask.name] or network.embeddings)
+        files = {item.ask.name: item.file for item, network in fitting}
         return Report(tuple(files.items()), tuple(dict.fromkeys(comments)), MappingProxyType(bundled))
 
     def _opened(self, wanted: Iterable[Wanted], comments: list[str]) -> Iterator[tuple[Wanted, Any]]:
@@ -144,11 +146,12 @@ class ActiveNetworks:
             del self._open[path]
 
     @contextmanager
-    def _on_device(self, module: nn.Module) -> Iterator[None]:
+    def _on_device(self, module: nn.Module | None) -> Iterator[None]:
         """Weights that will be needed on the device anyway are changed there; others where they are."""
         residency = self._residency
+        elsewhere = residency is not None and residency.device.type != "cpu" and residency.policy == "keep"
         with ExitStack() as held:
-            if residency is not None and residency.device.type != "cpu" and residency.policy == "keep":
+            if module is not None and elsewhere:
                 try:
                     held.enter_context(residency.lease(module))
                 except (RuntimeError, MemoryError) as error:

@@ -27,7 +27,8 @@ LAYOUTS = MappingProxyType({
 PRESETS = MappingProxyType({
     "NONE": "0," * 16 + "0", "ALL": "1," * 16 + "1", "INS": "1,1,1,1" + ",0" * 13, "IND": "1,0,0,0,1,1,1" + ",0" * 10,
     "INALL": "1,1,1,1,1,1,1" + ",0" * 10, "MIDD": "1,0,0,0" + ",1" * 8 + ",0" * 5,
-    "OUTD": "1" + ",0" * 7 + ",1" * 4 + ",0" * 5, "OUTS": "1" + ",0" * 11 + ",1" * 5, "OUTALL": "1" + ",0" * 7 + ",1" * 9,
+    "OUTD": "1" + ",0" * 7 + ",1" * 4 + ",0" * 5, "OUTS": "1" + ",0" * 11 + ",1" * 5,
+    "OUTALL": "1" + ",0" * 7 + ",1" * 9,
 })  # fmt: skip
 #: named arguments that take a weight and may have a list of weights at steps
 _WEIGHTS = ("te", "unet")
@@ -113,7 +114,7 @@ def ask_of(tag: NetworkTag, hires: bool = False) -> Ask:
     te = given["te"] if given["te"] is not None else _item(positional, 1)
     own = given["unet"] if given["unet"] is not None else _item(positional, 2)
     unet = te if own is None else own
-    weights = (te,) if own is None else (te or "1", own)
+    weights = () if not positional else (te,) if own is None else (te or "1", own)
     dyn = named.get("dyn", _item(positional, 3))
     use = resolve_tag(NetworkTag(
         tag.kind, (*positional[:1], *(_first(text) for text in weights if text is not None)),
@@ -159,13 +160,16 @@ def _points(text: str, tag: NetworkTag) -> tuple[tuple[float, float], ...]:
 
 
 def _window(named: Mapping[str, str], tag: NetworkTag) -> tuple[float, float]:
+    begin, _, end = named.get("step", "").partition("-")
+    begin, end = named.get("start", begin), named.get("stop", end or begin)
     first, last = FOREVER
-    if "step" in named:
-        begin, _, end = named["step"].partition("-")
-        first, last = (_numbers(part, tag, "step")[0] for part in (begin, end or begin))
-    first = _numbers(named["start"], tag, "step")[0] if "start" in named else first
-    last = _numbers(named["stop"], tag, "step")[0] if "stop" in named else last
-    return first, last
+    return _step(begin, tag) if begin else first, _step(end, tag) if end else last
+
+
+def _step(text: str, tag: NetworkTag) -> float:
+    """A whole number is a step, so that 1 is the beginning; with a point it is a fraction, and 1.0 the end."""
+    value = _numbers(text, tag, "step")[0]
+    return 0.0 if value == 1 and "." not in text else value
 
 
 def _blocks(text: str, tag: NetworkTag) -> tuple[tuple[str, float], ...]:

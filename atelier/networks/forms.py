@@ -63,4 +63,6 @@ def _sparse(parts: Parts) -> torch.Tensor | None:
     if "bias_indices" not in parts:
         return None
     size = tuple(int(n) for n in parts["bias_size"])
-    return torch.sparse_coo_tensor(parts["bias_indices"].long(), parts["bias_values"], size).to_dense()
+    places = parts["bias_indices"].long()
+    # Unchecked, places outside of the tensor would write anywhere.
+    return torch.sparse_coo_tensor(places, parts["bias_values"], size, check_invariants=True).to_dense()

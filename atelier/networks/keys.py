@@ -25,7 +25,8 @@ _ENDINGS = (
     re.compile(r"(?P<layer>.*)\.lora_(?P<part>[AB])(?:\.[\w-]+)*?(?:\.weight)?"),
     re.compile(r"(?P<layer>.*)\.lora_(?P<part>magnitude)_vector(?:\.[\w-]+)*"),
     re.compile(rf"(?P<layer>.*)\.(?P<part>{_PARTS})(?:\.default)?"),
-    re.compile(r"(?P<layer>.*)\.(?P<part>a1|a2|b1|b2|bm|weight)(?:\.weight)?"),
+    re.compile(r"(?P<layer>.*)\.(?P<part>a1|a2|b1|b2|bm)\.weight"),
+    re.compile(r"(?P<layer>.*)\.(?P<part>weight)"),
 )
 _RENAMED = MappingProxyType({"A": "down", "B": "up"})
 

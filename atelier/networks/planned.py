@@ -85,9 +85,13 @@ def not_found(name: str, missing: Sequence[str], network: Network) -> list[str]:
 
 
 def told(misfits: Sequence[Misfit], counts: Mapping[str, int]) -> Iterator[str]:
+    """What people should know of entries that do not fit; one sentence a network."""
     by_network: dict[str, list[Misfit]] = {}
     for misfit in misfits:
         by_network.setdefault(misfit.network, []).append(misfit)
     for name, found in by_network.items():
-        what = "It" if len(found) >= counts[name] else f"{len(found)} of its {counts[name]} layers"
-        yield f"<lora:{name}> does not fit this model. {what} was left out; {found[0].layer}: {found[0].reason}"
+        example = f"(such as {found[0].layer}: {found[0].reason.rstrip('.')})"
+        if len(found) >= counts[name]:
+            yield f"<lora:{name}> was left out: none of its layers fits this model {example}."
+        else:
+            yield f"{len(found)} of {counts[name]} layers of <lora:{name}> do not fit this model {example}."
