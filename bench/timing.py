@@ -1,4 +1,4 @@
-"""Rounds: contenders run in turn, A B A B …, and what their figures say against each other."""
+"""Rounds: contenders run in turn, A B B A …, and what their figures say against each other."""
 
 from __future__ import annotations
 
@@ -89,13 +89,15 @@ class Effort:
 
 
 def alternate(contenders: Mapping[str, Work], effort: Effort) -> Rounds:
-    """Every round runs each contender once, in their order. The spread decides when to end, never the median."""
+    """Every round runs each contender once, every second round in reverse order: A B B A, so that who comes after whom
+    does not count. The spread decides when to end, never the median."""
     for _ in range(effort.warmup):
         for work in contenders.values():
             work()
     rounds = Rounds({name: [] for name in contenders})
     while len(rounds) < effort.most:
-        for name, work in contenders.items():
+        turns = list(contenders.items())
+        for name, work in reversed(turns) if len(rounds) % 2 else turns:
             rounds.figures[name].append(work())
         if len(rounds) >= effort.least and _steady(rounds, effort):
             break

@@ -74,9 +74,10 @@ def measure_variants(studio: Studio, scene: Scene, effort: Effort, name: str) ->
     yield figure(f"{name}.step", f"{name}: a step, as loaded", "ms", rounds.spread("plain", "step"), scale=1000)
     for variant in VARIANTS:
         apart, mean = difference(seen[variant.name], seen["plain"])
-        yield over(f"{name}.{variant.name}", f"{name}: {variant.what}, time of a step over as loaded",
-                   rounds.ratio(variant.name, "plain", "step"),
-                   note=f"picture: largest difference {apart}/255, mean {mean:.3f}/255")  # fmt: skip
+        cpu = (rounds.ratio(variant.name, "plain", "step_cpu").median - 1) * 100
+        note = f"processor time {cpu:+.0f} %; picture: largest difference {apart}/255, mean {mean:.3f}/255"
+        what = f"{name}: {variant.what}, time of a step over as loaded"
+        yield over(f"{name}.{variant.name}", what, rounds.ratio(variant.name, "plain", "step"), note=note)
     yield from _decoding(studio, scene, effort, name)
 
 
