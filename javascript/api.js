@@ -63,6 +63,9 @@ atelier.settings = {
         const told = await atelier.api.get("atelier/v1/settings");
         const first = Object.keys(opts).length === 0;
         opts = told.values;
+        // Where A1111 keeps them, for scripts that read them there.
+        const text = document.querySelector("#settings_json textarea");
+        if (text) text.value = JSON.stringify(opts);
         executeCallbacks(first ? optionsAvailableCallbacks : optionsChangedCallbacks);
         return told;
     },

@@ -37,7 +37,7 @@ window.atelier = window.atelier || {};
             this.hint = make("button.canvas-hint", {type: "button", onclick: () => this.file.click()},
                 make("span.canvas-hint-mark", {}, atelier.icon("image")), this.getAttribute("label") || "Choose a picture");
             this.view = make("canvas");
-            this.cursor = make("div.canvas-cursor");
+            this.cursor = make("div.canvas-cursor", {hidden: true});
             this.frame = make("div.canvas-frame", {"data-testid": "image", tabindex: 0}, this.view, this.cursor, this.hint, this.file);
             this.bar = make("div.canvas-bar");
             this.fillBar();

@@ -23,7 +23,7 @@ window.atelier = window.atelier || {};
         let host = component.querySelector(".atelier-fill");
         if (!host) {
             host = make("div.atelier-fill");
-            component.append(host);
+            (component.querySelector(".html-container") || component).append(host);
         }
         host.replaceChildren(...children);
     };

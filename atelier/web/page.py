@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import gradio as gr
 
@@ -19,7 +20,7 @@ from atelier.web.submit import keeper, submitter
 from atelier.web.tabs import img2img, lists, pnginfo, settings, txt2img
 
 #: no page of Gradio's own, no counting of users, and any number of events at the same time
-_QUIET = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+_QUIET = MappingProxyType({"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None})
 
 
 def build_page(app: App) -> gr.Blocks:
@@ -84,6 +85,7 @@ def _titles(demo: gr.Blocks) -> str:
 def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel]) -> None:
     wire = hidden_text("page_wire")
     loading = hidden_text("loading_job")
+    hidden_text("settings_json")
     for panel in panels:
         _tie_panel(app, panel)
     for key, component in quick.controls.items():

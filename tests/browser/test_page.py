@@ -174,6 +174,22 @@ def test_parameters_of_a_picture_are_read_and_sent(visit, tmp_path: Path):
     assert page.input_value("#txt2img_sampling input") == "Euler a"
     page.click("#txt2img_res_switch_btn")
     until(page, "atelier.getNumber('txt2img_width') === 128 && atelier.getNumber('txt2img_height') === 192")
+    page.fill("#txt2img_prompt textarea", "something else")
+    drop(page, "#txt2img_prompt_container", tmp_path / "star.png")
+    until(page, "document.querySelector('#txt2img_prompt textarea').value === 'a green star'")
+
+
+def drop(page: Any, selector: str, path: Path) -> None:
+    """As if a file had been dragged there from the desktop."""
+    page.evaluate(
+        """([selector, bytes]) => {
+            const carried = new DataTransfer();
+            carried.items.add(new File([new Uint8Array(bytes)], 'dropped.png', {type: 'image/png'}));
+            const told = {dataTransfer: carried, bubbles: true, cancelable: true};
+            document.querySelector(selector).dispatchEvent(new DragEvent('drop', told));
+        }""",
+        [selector, list(path.read_bytes())],
+    )
 
 
 def test_settings_are_found_changed_and_refused(site: Site, visit):

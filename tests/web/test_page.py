@@ -31,7 +31,7 @@ img2img_tab_resize_to img2img_tab_resize_by img2img_scale img2img_denoising_stre
 img2img_img2img_sketch_tab img2img_inpaint_tab img2img_inpaint_sketch_tab img2img_inpaint_upload_tab pnginfo_image
 pnginfo_generation_info settings txt2img_hr txt2img_hr-checkbox txt2img_hires_steps txt2img_hr_upscaler txt2img_hr_scale
 txt2img_hr_resize_x txt2img_hr_resize_y txt2img_denoising_strength img2img_detect_image_size_btn img2img_copy_to_inpaint
-img2img_scale_resolution_preview
+img2img_scale_resolution_preview settings_json
 """.split()
 BOTH_TABS = """
 {tab}_prompt {tab}_neg_prompt {tab}_token_counter {tab}_negative_token_counter {tab}_generate {tab}_interrupt {tab}_skip
