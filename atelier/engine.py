@@ -135,7 +135,9 @@ class Engine:
         """The job's result as plain JSON. Raises `AtelierError`, or `Interrupted` when it was cancelled."""
         work = self._kinds.get(job.kind)
         if work is None:
-            raise BadRequest("kind", f"there is no kind of job named {job.kind!r}.", remedy=f"Use {', '.join(self._kinds)}.")
+            raise BadRequest(
+                "kind", f"there is no kind of job named {job.kind!r}.", remedy=f"Use {', '.join(self._kinds)}."
+            )
         self.services.ladder.begin_job()
         self.residency.policy = self.config.arguments.get("memory_policy") or settings.memory_policy
         self._choose_attention(settings.cross_attention_optimization)
@@ -173,7 +175,9 @@ class Engine:
         publish(ModelLoaded(title=self._title()))
         return {"state": "done", "model": self._title()}
 
-    def _unload_model(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+    def _unload_model(
+        self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot
+    ) -> dict[str, Any]:
         self.services.library.unload()
         publish(ModelLoaded(title=""))
         return {"state": "done", "model": ""}
@@ -215,9 +219,7 @@ class Engine:
             model_error=self.model_error,
             native_size=self._native_size(),
             example_prompt=self._example_prompt(),
-            samplers=tuple(
-                SamplerInfo(s.name, tuple(s.aliases), dict(s.options)) for s in services.catalogue.samplers
-            ),
+            samplers=tuple(SamplerInfo(s.name, tuple(s.aliases), dict(s.options)) for s in services.catalogue.samplers),
             schedulers=tuple(
                 SchedulerInfo(s.name, s.label, tuple(s.aliases), s.default_rho, s.need_inner_model)
                 for s in services.catalogue.schedules
@@ -246,7 +248,8 @@ class Engine:
             return ()
         found = self.services.shelf.embeddings(model)
         usable = tuple(
-            EmbeddingInfo(e.name, e.vectors, e.width, e.step, checkpoint_name=e.trained_on) for e in found.loaded.values()
+            EmbeddingInfo(e.name, e.vectors, e.width, e.step, checkpoint_name=e.trained_on)
+            for e in found.loaded.values()
         )
         return (*usable, *(EmbeddingInfo(name, 0, 0, usable=False) for name in found.skipped))
 

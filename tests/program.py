@@ -1,4 +1,4 @@
-"""A running program for tests: webui.py in a process of its own, on a free port, over a data folder with a tiny model."""
+"""A running program for tests: webui.py in a process of its own, on a free port, with a tiny model."""
 
 from __future__ import annotations
 

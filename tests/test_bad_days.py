@@ -36,8 +36,9 @@ def test_a_very_long_prompt_is_painted(program):
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"width": 0}, "width"), ({"width": 100_000}, "width"), ({"steps": 0}, "steps"), ({"cfg_scale": "much"}, "cfg_scale"),
-        ({"sampler_name": "Eulerr"}, "sampl"), ({"batch_size": -1}, "batch_size"), ({"denoising_strength": 7}, "denoising"),
+        ({"width": 0}, "width"), ({"width": 100_000}, "width"), ({"steps": 0}, "steps"),
+        ({"cfg_scale": "much"}, "cfg_scale"), ({"sampler_name": "Eulerr"}, "sampl"), ({"batch_size": -1}, "batch_size"),
+        ({"denoising_strength": 7}, "denoising"),
         ({"override_settings": {"no_such_setting": 1}}, "no_such_setting"),
     ],
 )  # fmt: skip

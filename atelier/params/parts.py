@@ -84,7 +84,7 @@ class Sampling:
                                   infotext="Sigma noise", help="Strength of the noise that churn adds.")
     s_min_uncond: float | None = param(None, label="Negative Guidance minimum sigma", hard=(0, 100),
                                        api="s_min_uncond", a1111="s_min_uncond", infotext="NGMS",
-                                       help="Below this noise level every other step skips the negative prompt.")  # fmt: skip
+                                       help="Below this level every other step skips the negative prompt.")  # fmt: skip
 
 
 @part("hires")
@@ -141,7 +141,7 @@ class Source:
     noise_multiplier: float | None = param(None, label="Noise multiplier", minimum=0, maximum=1.5, step=0.001,
                                            hard=(0, 10), api="initial_noise_multiplier",
                                            a1111="initial_noise_multiplier", infotext="Noise multiplier",
-                                           help="Strength of the noise that img2img adds; empty takes the setting.")  # fmt: skip
+                                           help="Strength of the noise added; empty takes the setting.")  # fmt: skip
 
 
 @part("mask")

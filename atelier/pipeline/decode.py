@@ -47,7 +47,11 @@ def _one(run: Run, latents: torch.Tensor, in_tiles: bool) -> torch.Tensor:  # [1
             return model.decode(latents)
 
     pixels = services.ladder.run("decode", work, run)
-    if bool(torch.isnan(pixels).any()) and run.settings.auto_vae_precision and next(model.vae.parameters()).dtype != torch.float32:
+    if (
+        bool(torch.isnan(pixels).any())
+        and run.settings.auto_vae_precision
+        and next(model.vae.parameters()).dtype != torch.float32
+    ):
         run.comment("The VAE gave NaN in half precision; it was switched to float32.")
         model.use_vae_dtype(torch.float32)
         pixels = services.ladder.run("decode", work, run)
@@ -59,7 +63,11 @@ def _one(run: Run, latents: torch.Tensor, in_tiles: bool) -> torch.Tensor:  # [1
 
 
 def tiled_decode(
-    decode_one: Callable[[torch.Tensor], torch.Tensor], latents: torch.Tensor, factor: int, tile: int = TILE, overlap: int = OVERLAP
+    decode_one: Callable[[torch.Tensor], torch.Tensor],
+    latents: torch.Tensor,
+    factor: int,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
 ) -> torch.Tensor:  # [B, C, h, w] -> [B, 3, h * factor, w * factor]
     """Decodes overlapping tiles and blends them with weights that fall off linearly towards each tile's edge."""
     batch, _, height, width = latents.shape

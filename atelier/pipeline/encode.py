@@ -10,6 +10,7 @@ from atelier.pipeline.state import Pass
 from atelier.prompts.parse import parse_prompt
 from atelier.sampling.conditioning import Conditioning, ScheduledEncoding, TextEncoding
 
+
 def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str]) -> Conditioning:
     """Prompt schedules count in model calls, as A1111's do.
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from atelier.params.infotext import HEAD, infotext_fields, settings_fields, write_infotext
-from atelier.pipeline.state import Frame, PlannedPicture, Run
 from atelier.pipeline.sample import effective_sampler
+from atelier.pipeline.state import Frame, PlannedPicture, Run
+
 
 def describe(run: Run, picture: PlannedPicture, extra: Mapping[str, Any] | None = None) -> str:
     """The infotext of one picture: its full prompt with network tags, and everything a reader would not assume."""
@@ -87,7 +88,9 @@ def result_info(run: Run) -> dict[str, Any]:
         "seed_resize_from_w": request.seed.resize_from_w,
         "seed_resize_from_h": request.seed.resize_from_h,
         "denoising_strength": facts.get("Denoising strength"),
-        "extra_generation_params": {k: v for k, v in {**facts, **run.infotext}.items() if v is not None and k not in HEAD},
+        "extra_generation_params": {
+            k: v for k, v in {**facts, **run.infotext}.items() if v is not None and k not in HEAD
+        },
         "index_of_first_image": grids,
         "infotexts": [p.infotext for p in run.pictures],
         "styles": list(request.prompt.styles),

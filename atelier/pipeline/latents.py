@@ -97,7 +97,9 @@ def _encoded(current: Pass, images: list[Image.Image]) -> torch.Tensor:  # [B, C
     height, width = current.height // model.latent.factor, current.width // model.latent.factor
     with encoder_lease(run, images[0].width, images[0].height):
         # A source that stays the same for the whole batch is encoded once; noise of the encoder follows the seed.
-        latents = [encode_picture(current, image, seed) for image, seed in zip(images, current.batch.seeds, strict=True)]
+        latents = [
+            encode_picture(current, image, seed) for image, seed in zip(images, current.batch.seeds, strict=True)
+        ]
     result = torch.cat(latents)
     if result.shape[-2:] != (height, width):
         result = F.interpolate(result, size=(height, width), mode="bilinear", antialias=False)

@@ -15,8 +15,8 @@ from atelier.imaging.masks import mask_composite
 from atelier.imaging.naming import NameContext, default_pattern, file_stem, grid_stem, subfolder
 from atelier.imaging.writer import MEDIA, encode, save_side_text
 from atelier.pipeline.infotext import describe, describe_frame
-from atelier.pipeline.state import Batch, Frame, Picture, PictureDraft, Run
 from atelier.pipeline.sample import effective_sampler
+from atelier.pipeline.state import Batch, Frame, Picture, PictureDraft, Run
 
 
 def save_frames(batch: Batch) -> list[Image.Image]:
@@ -39,7 +39,9 @@ def _mask_images(frame: Frame) -> list[tuple[str, Image.Image, bool, bool]]:
     mask, settings = frame.mask_for_overlay, frame.batch.run.settings
     if mask is None:
         return []
-    composite = mask_composite(frame.image, mask) if settings.save_mask_composite or settings.return_mask_composite else mask
+    composite = (
+        mask_composite(frame.image, mask) if settings.save_mask_composite or settings.return_mask_composite else mask
+    )
     return [
         ("mask", mask, settings.save_mask, settings.return_mask),
         ("mask-composite", composite, settings.save_mask_composite, settings.return_mask_composite),
@@ -115,7 +117,11 @@ def _write(run: Run, draft: PictureDraft, data: bytes) -> str:
         if draft.role == "grid":
             stem = grid_stem(run.services.numbering.take(folder, "grid-"))
         elif settings.save_images_add_number:
-            stem = f"{run.services.numbering.take(folder):05d}-{stem}" if stem else f"{run.services.numbering.take(folder):05d}"
+            stem = (
+                f"{run.services.numbering.take(folder):05d}-{stem}"
+                if stem
+                else f"{run.services.numbering.take(folder):05d}"
+            )
         path = folder / f"{stem}.{draft.format}"
         write_bytes(path, data)
         if settings.save_txt and draft.infotext:

@@ -13,7 +13,7 @@ from atelier.imaging.resize import lanczos
 
 @dataclass(frozen=True)
 class Upscaler:
-    """`enlarge(image, width, height)` gives exactly that size. `scale` is the model's own factor, 4 where it has none."""
+    """`enlarge(image, width, height)` gives exactly that size. `scale` is the model's factor, else 4."""
 
     name: str
     enlarge: Callable[[Image.Image, int, int], Image.Image]

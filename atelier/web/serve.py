@@ -46,7 +46,9 @@ def bind(host: str, port: int) -> socket.socket:
         except OSError as error:
             listening.close()
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise SetupFailed(f"Cannot listen on {host}: {error.strerror}.", remedy="Check --server-name.") from error
+                raise SetupFailed(
+                    f"Cannot listen on {host}: {error.strerror}.", remedy="Check --server-name."
+                ) from error
             continue
         if candidate != port:
             log.warning("port is taken, the next free one is used: %s", fields(wanted=port, port=candidate))

@@ -27,9 +27,10 @@ FLOORS = {
     "checkpoints": ("base", "families", "device", "sampling", "prompts"),
     "networks": ("base", "checkpoints", "device", "families", "prompts", "sampling"),
     "tools": ("base", "checkpoints", "device", "imaging"),
-    "pipeline": ("base", "params", "imaging", "prompts", "device", "sampling", "families", "checkpoints", "networks", "tools"),
-    "engine": ("base", "params", "imaging", "prompts", "device", "sampling", "families", "checkpoints", "networks", "tools",
-               "pipeline", "plugins", "jobs"),
+    "pipeline": ("base", "params", "imaging", "prompts", "device", "sampling", "families", "checkpoints", "networks",
+                 "tools"),
+    "engine": ("base", "params", "imaging", "prompts", "device", "sampling", "families", "checkpoints", "networks",
+               "tools", "pipeline", "plugins", "jobs"),
     "app": ("base", "params", "store", "imaging", "prompts", "jobs", "plugins"),
     "web": ("base", "params", "store", "imaging", "prompts", "jobs", "plugins", "app"),
     "launch": ("base", "params"),
@@ -125,7 +126,9 @@ def test_nothing_is_caught_silently(source):
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type) if node.type is not None else "everything"
-            wide = node.type is None or "Exception" in caught.replace("(", " ").replace(",", " ").replace(")", " ").split()
+            wide = (
+                node.type is None or "Exception" in caught.replace("(", " ").replace(",", " ").replace(")", " ").split()
+            )
             if wide:
                 assert source.name in CATCH_ALL, f"{source.name}:{node.lineno} catches {caught}"
             if len(node.body) == 1 and isinstance(node.body[0], ast.Pass):

@@ -81,7 +81,9 @@ def settings(data: Path) -> Settings:
 def make(services: Services, settings: Settings) -> Callable[..., Result]:
     """`make(**{"size.width": 64}, events=[...])` runs a small request and gives its result."""
 
-    def run(request: GenerationRequest | None = None, events: list | None = None, token: Any = None, **paths: Any) -> Result:
+    def run(
+        request: GenerationRequest | None = None, events: list | None = None, token: Any = None, **paths: Any
+    ) -> Result:
         small = {"size.width": 64, "size.height": 64, "sampling.steps": 3, "seed.seed": 7, "prompt.positive": "a cat"}
         request = (request or GenerationRequest()).with_values(**{**small, **paths})
         publish = events.append if events is not None else (lambda event: None)

@@ -27,9 +27,7 @@ def test_each_picture_has_the_next_seed(tmp_path):
 
 
 def test_variation_keeps_the_seed_and_counts_the_subseed(tmp_path):
-    plan = plan_of(
-        tmp_path, **{"seed.seed": 5, "seed.subseed": 50, "seed.subseed_strength": 0.3, "batch.count": 3}
-    )
+    plan = plan_of(tmp_path, **{"seed.seed": 5, "seed.subseed": 50, "seed.subseed_strength": 0.3, "batch.count": 3})
     assert [p.seed for p in plan.pictures] == [5, 5, 5]
     assert [p.subseed for p in plan.pictures] == [50, 51, 52]
 
@@ -63,8 +61,6 @@ def test_a_plan_follows_the_prompts_that_an_extension_left(tmp_path):
 
 @pytest.mark.parametrize("case", CASES["hires_target"], ids=lambda c: f"{c['width']}x{c['height']}-{c['hr_resize_x']}")
 def test_hires_target(case):
-    size, crop = hires_target(
-        case["width"], case["height"], case["hr_scale"], case["hr_resize_x"], case["hr_resize_y"]
-    )
+    size, crop = hires_target(case["width"], case["height"], case["hr_scale"], case["hr_resize_x"], case["hr_resize_y"])
     assert list(size) == case["upscale_to"]
     assert list(crop) == case["truncate_latent"]

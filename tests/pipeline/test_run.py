@@ -53,7 +53,9 @@ def test_a_saved_picture_carries_its_parameters(make, data):
     assert path.is_file() and path.is_relative_to(data / "outputs" / "txt2img-images")
     text = read_metadata(Image.open(path)).infotext
     assert text == result.pictures[0].infotext
-    assert text.startswith("a red cat, (sharp:1.2)\nNegative prompt: dog\nSteps: 3, Sampler: DPM++ 2M, Schedule type: Karras")
+    assert text.startswith(
+        "a red cat, (sharp:1.2)\nNegative prompt: dog\nSteps: 3, Sampler: DPM++ 2M, Schedule type: Karras"
+    )
     assert "Seed: 7" in text and "Size: 64x64" in text
     assert (data / "params.txt").read_text("utf-8") == text
 
@@ -106,7 +108,9 @@ def test_inpainting_leaves_the_rest_alone(make, services, fill, only_masked):
 
 def test_the_picture_outside_of_an_inverted_mask_is_painted(make, services):
     source, mask = picture_of(services), mask_of(services)
-    result = make(**{"source.images": (source,), "mask.image": mask, "mask.invert": True, "mask.blur_x": 0, "mask.blur_y": 0})
+    result = make(
+        **{"source.images": (source,), "mask.image": mask, "mask.invert": True, "mask.blur_x": 0, "mask.blur_y": 0}
+    )
     before = np.asarray(services.blobs.image(source).convert("RGB")).astype(int)
     changed = np.abs(np.asarray(result.images[0]).astype(int) - before).max(axis=2)
     assert changed[20:44, 36:52].max() == 0 and changed[:, :16].max() > 0
@@ -202,7 +206,11 @@ def test_nan_is_a_typed_failure_and_the_next_run_succeeds(make, services):
 def test_out_of_memory_at_each_stage_ends_well(make, services, monkeypatch, stage):
     services.library.open()
     original = getattr(type(services.library.current), stage)
-    monkeypatch.setattr(type(services.library.current), stage, lambda *a, **k: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    monkeypatch.setattr(
+        type(services.library.current),
+        stage,
+        lambda *a, **k: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")),
+    )
     with pytest.raises(OutOfMemory) as failure:
         make()
     assert failure.value.remedy and failure.value.fields["free"] > 0
@@ -279,12 +287,18 @@ def test_every_hook_is_fired_in_order(data, settings):
     services = make_services(data, hooks=Recorder())
     from atelier.pipeline.run import generate
 
-    small = {"size.width": 64, "size.height": 64, "sampling.steps": 1, "sampling.sampler": "Euler", "hires.enabled": True}
+    small = {
+        "size.width": 64,
+        "size.height": 64,
+        "sampling.steps": 1,
+        "sampling.sampler": "Euler",
+        "hires.enabled": True,
+    }
     generate(GenerationRequest().with_values(**small), services, settings=settings.snapshot())
     once = [name for k, name in enumerate(fired) if name not in fired[:k]]
     assert once == [
-        "amend_request", "take_over", "amend_plan", "before_batch", "provide_patches", "networks_applied", "amend_batch",
-        "amend_conditioning", "before_sampling", "before_denoise", "amend_model_inputs", "after_denoise",
+        "amend_request", "take_over", "amend_plan", "before_batch", "provide_patches", "networks_applied",
+        "amend_batch", "amend_conditioning", "before_sampling", "before_denoise", "amend_model_inputs", "after_denoise",
         "after_guidance", "before_second_pass", "after_sampling", "after_decode", "amend_frame", "amend_overlay",
         "amend_composite", "before_save", "after_run",
     ]  # fmt: skip
