@@ -10,7 +10,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 START, END = "<!-- map -->", "<!-- end of map -->"
 FOLDERS = (
     "atelier", "atelier/base", "atelier/params", "atelier/store", "atelier/prompts", "atelier/imaging",
-    "atelier/device", "atelier/sampling", "atelier/sampling/samplers", "atelier/families", "atelier/checkpoints", "atelier/networks",
+    "atelier/device", "atelier/sampling", "atelier/sampling/samplers",
+    "atelier/families", "atelier/checkpoints", "atelier/networks",
     "atelier/tools", "atelier/pipeline", "atelier/plugins", "atelier/jobs", "atelier/web", "atelier/web/tabs",
     "atelier/web/api", "atelier/launch", "modules/_host", "bench", "starter",
 )  # fmt: skip
