@@ -42,8 +42,9 @@ class Bench:
     rounds: int | None
 
     def effort(self, full: bool) -> Effort:
-        least = self.rounds or (5 if full else 10 if self.quick else 20)
-        return Effort(least, self.rounds or least * 2, tolerance=0.01 if full else 0.02)
+        least = self.rounds or (5 if full or self.quick else 20)
+        most = self.rounds or (least + 2 if self.quick else least * 2)
+        return Effort(least, most, tolerance=0.01 if full else 0.02)
 
     def models(self) -> Iterator[tuple[str, Studio, Scene, bool]]:
         """The models to measure with, each open while it is in use: name, studio, scene, whether of full size."""
@@ -80,7 +81,7 @@ def variants(bench: Bench) -> Iterator[Figure]:
 
 
 def loading(bench: Bench) -> Iterator[Figure]:
-    rounds = bench.rounds or (2 if bench.quick else 3)
+    rounds = bench.rounds or (1 if bench.quick else 3)
     if bench.quick:
         yield from measure_loading(STARTER, "float32", rounds, "loading.small")
         return
@@ -109,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
                     "loading    time and peak memory of opening a checkpoint\n"
                     "start      from the command line to the first page and picture",
     )  # fmt: skip
-    made.add_argument("--quick", action="store_true", help="only the small model, in less than two minutes")
+    made.add_argument("--quick", action="store_true", help="only the small model, in about two minutes")
     made.add_argument("--only", action="append", choices=tuple(MEASURES), metavar="NAME",
                       help=f"measure this alone; may be given again: {', '.join(MEASURES)}")  # fmt: skip
     made.add_argument("--json", "--output", type=Path, metavar="FILE", help="where results go (default: bench/results)")

@@ -69,7 +69,7 @@ def test_overhead(studio):
 
 def test_diffusers(studio):
     found = by_name(measure_pipeline(studio, SCENE, EFFORT, "diffusers.tiny"))
-    assert found["diffusers.tiny.step"].verdict and found["diffusers.tiny.picture"].verdict
+    assert found["diffusers.tiny.step"].verdict and found["diffusers.tiny.picture"].limit is None
     # The comparison only counts when both paint the same picture.
     largest = int(found["diffusers.tiny.step"].note.split("difference ")[1].split("/")[0])
     assert largest <= 2
@@ -87,8 +87,9 @@ def test_variants_leave_the_model_as_it_was(studio):
 def test_loading_in_a_process_of_its_own(tmp_path):
     path = write_tiny_checkpoint(tmp_path)
     seconds, peak = measure_loading(path, "float32", 1, "loading")
-    assert seconds.value > 0 and peak.limit == 1.15 and "the weights in float32" in peak.what
-    assert "runtime alone" in peak.note
+    assert seconds.value > 0 and "the weights in float32" in peak.what and "runtime alone" in peak.note
+    # A few megabytes say nothing about the target for real checkpoints.
+    assert peak.limit is None
 
 
 def test_a_random_checkpoint_is_one_that_opens(tmp_path):
