@@ -118,6 +118,12 @@ window.atelier = window.atelier || {};
             await image.decode();
             const same = this.image && this.image.naturalWidth === image.naturalWidth && this.image.naturalHeight === image.naturalHeight;
             this.image = image;
+            if (!same && this.size) {
+                // A brush that suits the picture, whether that is an icon or a poster.
+                const side = Math.max(image.naturalWidth, image.naturalHeight);
+                this.size.max = Math.max(64, Math.round(side / 2));
+                this.size.value = Math.max(6, Math.round(side / 10));
+            }
             // A mask stays when the next picture has the same size: one often goes on with a result.
             if (!same || this.mode !== "mask") this.layer.reset(image.naturalWidth, image.naturalHeight);
             this.fit();

@@ -21,6 +21,10 @@ window.atelier = window.atelier || {};
         // What goes to the server with the values of the controls: the id under which the page will find the job again.
         async submit(values) {
             this.clearError();
+            if (atelier.status.waiting) {
+                this.awaitModel();
+                return atelier.wire({cancelled: true}, values);
+            }
             const told = {id: atelier.jobId(this.tab)};
             try {
                 Object.assign(told, await this.sources());
@@ -33,12 +37,33 @@ window.atelier = window.atelier || {};
                 this.setBusy(true);
                 this.progress.show({text: "Sending…"});
             }
+            if (!atelier.status.settled) told.unchosen = ["size.width", "size.height"];
             return atelier.wire(told, values);
         }
 
         async sources() { return {}; }
 
+        // Who is quicker than the model gets a picture in the model's own size all the same.
+        awaitModel() {
+            this.awaiting = true;
+            this.setBusy(true);
+            this.progress.show({text: "Waiting for the model…"});
+            const look = () => {
+                if (!this.awaiting) return;
+                if (atelier.status.waiting) return setTimeout(look, 200);
+                this.awaiting = false;
+                this.generate();
+            };
+            setTimeout(look, 200);
+        }
+
+        // What the controls hold is kept for the next visit; a size that nobody chose is not.
+        keeping(values) {
+            return atelier.wire(atelier.status.settled ? {} : {unchosen: ["size.width", "size.height"]}, values);
+        }
+
         submitted(ticket) {
+            if (this.awaiting) return;
             const told = ticket ? JSON.parse(ticket) : null;
             if (told && told.id) {
                 if (this.running && this.job !== told.id) this.waiting.push(told.id);
@@ -215,6 +240,11 @@ window.atelier = window.atelier || {};
         // -- ending
 
         interrupt() {
+            if (this.awaiting) {
+                this.awaiting = false;
+                this.setBusy(false);
+                this.progress.hide();
+            }
             if (!this.job) return;
             const mode = opts.interrupt_after_current && this.ending !== "finish" && !this.isQueued ? "finish" : "stop";
             this.ending = mode;

@@ -5,12 +5,8 @@ window.atelier = window.atelier || {};
     atelier.panels.txt2img = new atelier.Panel("txt2img");
     atelier.panels.img2img = new atelier.Img2Img();
 
-    // Called by Gradio when kept values and lists have arrived.
-    atelier.opened = function () {
-        for (const tab of Object.keys(atelier.panels)) if (document.getElementById(`tab_${tab}`)) atelier.prompts.count(tab);
-    };
-
     async function start() {
+        atelier.status.start();
         atelier.dressButtons(JSON.parse(document.getElementById("atelier-titles").textContent));
         for (const [tab, panel] of Object.entries(atelier.panels)) {
             // Settings may hide a tab.
@@ -24,7 +20,6 @@ window.atelier = window.atelier || {};
             if (styles) styles.placeholder = "Styles";
             panel.restore();
         }
-        atelier.status.start();
         document.documentElement.classList.add("atelier-started");
     }
 

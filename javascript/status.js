@@ -9,14 +9,24 @@ window.atelier = window.atelier || {};
     const status = {
         health: null,
         element: null,
-        touched: false,
+        // The size on the controls was chosen, kept from before, or is the model's own.
+        settled: false,
+        native: [0, 0],
         loadingJob: "",
         timer: null,
 
         start() {
-            // Before the person has changed anything the first values may follow the model.
-            document.addEventListener("input", (event) => { if (event.isTrusted) this.touched = true; }, true);
+            document.addEventListener("input", (event) => {
+                if (event.isTrusted && event.target.closest && event.target.closest("[id$=_width], [id$=_height]")) this.settled = true;
+            }, true);
             this.poll();
+        },
+
+        // A model is on its way, and with it a size of which nobody has thought.
+        get waiting() {
+            const {engine, model, model_error: error, running, waiting} = this.health || {engine: "starting"};
+            const coming = engine === "starting" || (engine === "ready" && (model || running || waiting));
+            return !this.settled && !error && Boolean(coming);
         },
 
         async poll() {
@@ -30,20 +40,30 @@ window.atelier = window.atelier || {};
             this.show();
             const ready = this.health.engine === "ready";
             const was = before && before.engine === "ready";
-            if (ready && (!was || before.model !== this.health.model)) this.fill(!was || !before.model);
+            if (ready && (!was || before.model !== this.health.model)) this.fill();
             const busy = !ready || this.loadingJob || !this.health.model;
             this.timer = setTimeout(() => this.poll(), busy && !document.hidden ? QUICK : SLOW);
         },
 
-        // Lists of samplers, models and so on, into the controls. `first`: values that nobody touched follow the model.
-        async fill(first = false) {
-            this.first = first && !this.touched;
+        // Lists of samplers, models and so on, into the controls.
+        async fill() {
             (await atelier.present("#refresh_lists")).click();
             atelier.settings.reload();
         },
 
-        // What the event behind that button tells.
-        wire() { return atelier.wire({untouched: this.first}); },
+        // What the event behind that button tells: which tabs take the size of the model.
+        wire() {
+            const own = (tab) => ["width", "height"].every((side, index) => atelier.getNumber(`${tab}_${side}`) === this.native[index]);
+            return atelier.wire({follow: Object.keys(atelier.panels).filter((tab) => !this.settled || own(tab))});
+        },
+
+        // Called when lists and values have arrived.
+        filled(state) {
+            const told = JSON.parse(state || "{}");
+            if (told.native && told.native[0]) this.native = told.native;
+            this.settled = this.settled || Boolean(told.settled);
+            for (const tab of Object.keys(atelier.panels)) if (document.getElementById(`tab_${tab}`)) atelier.prompts.count(tab);
+        },
 
         async rescan() {
             this.note("Looking through the folders…");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -83,8 +84,17 @@ def _shown(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+#: the values that suit a model when nobody has chosen any
+SIZE = frozenset({"size.width", "size.height"})
+
+
 def fill_outputs(quick: QuickSettings, panels: Sequence[Panel]) -> list[Any]:
     return [*quick.controls.values(), *(component for panel in panels for component in panel.form.inputs)]
+
+
+def page_state(known: Capabilities | None, settled: bool) -> str:
+    """What scripts are told after a filling. Until `settled` the size on the controls is nobody's choice yet."""
+    return json.dumps({"native": native_size(known), "settled": settled})
 
 
 def opener(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callable[..., list[Any]]:
@@ -92,27 +102,27 @@ def opener(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callable[
 
     def opened(wire: str, request: gr.Request) -> list[Any]:
         client = client_name(read_wire(wire))
-        found = quick.show()
+        found, first = quick.show(), first_values(app)
+        settled = bool(first)
         for panel in panels:
             kept = _kept(app, panel.form, client, alone=not request.username)
-            found += filled(app, panel.form, kept or first_values(app))
-        return found
+            settled = settled or SIZE <= kept.keys()
+            found += filled(app, panel.form, {**first, **kept})
+        return [*found, page_state(app.capabilities(), settled)]
 
     return opened
 
 
 def refresher(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callable[..., list[Any]]:
-    """For a page that is open when the engine gets ready or its lists change: only lists, and first values."""
+    """For a page that is open when the engine gets ready or its lists change. Wire: `follow`, the tabs whose size
+    nobody has chosen, or is that of the model before; it becomes the model's own."""
 
-    def refreshed(wire: str, request: gr.Request) -> list[Any]:
-        told = read_wire(wire)
-        found = quick.show()
+    def refreshed(wire: str) -> list[Any]:
+        following = read_wire(wire).get("follow") or ()
+        found, first = quick.show(), first_values(app)
         for panel in panels:
-            # Values that nobody has touched follow the model; the page sees what was touched, we what was kept.
-            kept = _kept(app, panel.form, client_name(told), alone=not request.username)
-            values = {} if kept or not told.get("untouched") else first_values(app)
-            found += filled(app, panel.form, values)
-        return found
+            found += filled(app, panel.form, first if panel.tab in following else {})
+        return [*found, page_state(app.capabilities(), bool(first))]
 
     return refreshed
 

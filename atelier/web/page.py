@@ -92,13 +92,15 @@ def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel
         component.input(quick.changer(key), component, loading, **_QUIET).then(
             None, loading, None, js="(job) => atelier.status.loading(job)", **_QUIET
         )
-    outputs = fill_outputs(quick, panels)
+    state = hidden_text("page_state")
+    outputs = [*fill_outputs(quick, panels), state]
+    told = "(state) => atelier.status.filled(state)"
     demo.load(opener(app, quick, panels), wire, outputs, js="() => atelier.wire()", **_QUIET).then(
-        None, None, None, js="() => atelier.opened()", **_QUIET
+        None, state, None, js=told, **_QUIET
     )
     refresh = gr.Button("refresh", elem_id="refresh_lists", visible="hidden")
     refresh.click(refresher(app, quick, panels), wire, outputs, js="() => atelier.status.wire()", **_QUIET).then(
-        None, None, None, js="() => atelier.opened()", **_QUIET
+        None, state, None, js=told, **_QUIET
     )
 
 
@@ -111,7 +113,11 @@ def _tie_panel(app: App, panel: Panel) -> None:
     ).then(None, panel.ticket, None, js=f"(ticket) => atelier.panels.{tab}.submitted(ticket)", **_QUIET)  # fmt: skip
     keep = gr.Button("keep", elem_id=f"{tab}_keep", visible="hidden")
     keep.click(
-        keeper(app, panel), [panel.wire, *controls], None, js="(...values) => atelier.wire({}, values)", **_QUIET
+        keeper(app, panel),
+        [panel.wire, *controls],
+        None,
+        js=f"(...values) => atelier.panels.{tab}.keeping(values)",
+        **_QUIET,
     )
     apply = gr.Button("paste", elem_id=f"{tab}_paste_apply", visible="hidden")
     for button in (panel.paste, apply):

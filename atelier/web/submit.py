@@ -32,7 +32,7 @@ def submitter(app: App, panel: Panel) -> Callable[..., str]:
             ticket = app.submit(request, client=client, job_id=str(told.get("id") or ""))
         except AtelierError as error:
             return json.dumps({"error": error.to_json()}, default=str)
-        keep_controls(app, panel, client, shown)
+        keep_controls(app, panel, told, shown)
         return json.dumps({"id": ticket.id, "position": ticket.position})
 
     return submit
@@ -42,7 +42,7 @@ def keeper(app: App, panel: Panel) -> Callable[..., None]:
     """The function that keeps what the controls hold, a moment after they were changed."""
 
     def keep(wire: str, *shown: Any) -> None:
-        keep_controls(app, panel, client_name(read_wire(wire)), shown)
+        keep_controls(app, panel, read_wire(wire), shown)
 
     return keep
 
@@ -111,11 +111,14 @@ def write_overrides(app: App, overrides: Mapping[str, Any]) -> list[str]:
     return [f"{declared[key].param.infotext or key}: {value}" for key, value in overrides.items() if key in declared]
 
 
-def keep_controls(app: App, panel: Panel, client: str, shown: tuple[Any, ...]) -> None:
+def keep_controls(app: App, panel: Panel, told: Mapping[str, Any], shown: tuple[Any, ...]) -> None:
+    """The paths that the page names in `unchosen` are left out: they are to follow the model when it is known."""
+    client, unchosen = client_name(told), told.get("unchosen") or ()
     if not client:
         return
     try:
         values = panel.form.values(shown[: len(panel.form.controls)])
+        values = {path: value for path, value in values.items() if path not in unchosen}
         app.sessions.update(client, panel.tab, {path: plain(value) for path, value in values.items()})
     except BadRequest:
         # A half-typed value: the next change will be kept.

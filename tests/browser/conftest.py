@@ -27,8 +27,8 @@ ARGS = (
 )  # fmt: skip
 #: generous, since other work may run beside the tests; what is waited for usually comes in a fraction of it
 PATIENCE = 120_000
-#: Gradio ends its own streams this way, and a reload ends all
-_NO_FAILURE = re.compile(r"gradio_api/(queue/data|heartbeat)|/events\?after=")
+#: what the page itself ends: streams that have told all, and everything at a reload, of which Gradio complains
+_ENDED = "net::ERR_ABORTED"
 
 
 @dataclass
@@ -98,6 +98,10 @@ def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
         if message.type == "error" and "status of 422" not in message.text:
             errors.append(message.text)
 
+    def failed(request: Any) -> None:
+        if request.failure != _ENDED:
+            errors.append(f"{request.failure}: {request.url}")
+
     def open_page(ready: bool = True, **context: Any) -> Any:
         made = chromium.new_context(
             **{"viewport": {"width": 1400, "height": 900}, "reduced_motion": "reduce", **context}
@@ -105,9 +109,9 @@ def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(made)
         page = made.new_page()
         page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: None if "AbortError" in str(error) else errors.append(str(error)))
         page.on("console", told)
-        page.on("requestfailed", lambda r: None if _NO_FAILURE.search(r.url) else errors.append(f"failed: {r.url}"))
+        page.on("requestfailed", failed)
         page.goto(site.url)
         started(page, ready)
         return page

@@ -23,26 +23,28 @@ from tests.apps import make_app
 from tests.web.page_fixtures import Pressed
 
 A1111_IDS = """
-quicksettings setting_sd_model_checkpoint refresh_sd_model_checkpoint tabs tab_txt2img tab_img2img tab_pnginfo tab_settings
-tab_extensions footer paste txtimg_hr_finalres hr_checkpoint hr_sampler hr_scheduler hires_prompt hires_neg_prompt mode_img2img
-img2img_image img2img_sketch img2maskimg inpaint_sketch img_inpaint_base img_inpaint_mask resize_mode img2img_mask_blur
-img2img_mask_mode img2img_inpainting_fill img2img_inpaint_full_res img2img_inpaint_full_res_padding img2img_tabs_resize
-img2img_tab_resize_to img2img_tab_resize_by img2img_scale img2img_denoising_strength img2img_img2img_tab
-img2img_img2img_sketch_tab img2img_inpaint_tab img2img_inpaint_sketch_tab img2img_inpaint_upload_tab pnginfo_image
-pnginfo_generation_info settings txt2img_hr txt2img_hr-checkbox txt2img_hires_steps txt2img_hr_upscaler txt2img_hr_scale
-txt2img_hr_resize_x txt2img_hr_resize_y txt2img_denoising_strength img2img_detect_image_size_btn img2img_copy_to_inpaint
-img2img_scale_resolution_preview settings_json
+quicksettings setting_sd_model_checkpoint refresh_sd_model_checkpoint tabs tab_txt2img tab_img2img tab_pnginfo
+tab_settings tab_extensions footer paste txtimg_hr_finalres hr_checkpoint hr_sampler hr_scheduler hires_prompt
+hires_neg_prompt mode_img2img img2img_image img2img_sketch img2maskimg inpaint_sketch img_inpaint_base
+img_inpaint_mask resize_mode img2img_mask_blur img2img_mask_mode img2img_inpainting_fill
+img2img_inpaint_full_res img2img_inpaint_full_res_padding img2img_tabs_resize img2img_tab_resize_to
+img2img_tab_resize_by img2img_scale img2img_denoising_strength img2img_img2img_tab img2img_img2img_sketch_tab
+img2img_inpaint_tab img2img_inpaint_sketch_tab img2img_inpaint_upload_tab pnginfo_image
+pnginfo_generation_info settings txt2img_hr txt2img_hr-checkbox txt2img_hires_steps txt2img_hr_upscaler
+txt2img_hr_scale txt2img_hr_resize_x txt2img_hr_resize_y txt2img_denoising_strength
+img2img_detect_image_size_btn img2img_copy_to_inpaint img2img_scale_resolution_preview settings_json
 """.split()
 BOTH_TABS = """
-{tab}_prompt {tab}_neg_prompt {tab}_token_counter {tab}_negative_token_counter {tab}_generate {tab}_interrupt {tab}_skip
-{tab}_interrupting {tab}_toprow {tab}_prompt_container {tab}_prompt_row {tab}_neg_prompt_row {tab}_actions_column
-{tab}_generate_box {tab}_tools {tab}_clear_prompt {tab}_style_apply {tab}_styles {tab}_styles_row {tab}_settings {tab}_results
-{tab}_results_panel {tab}_sampling {tab}_scheduler {tab}_steps {tab}_width {tab}_height {tab}_res_switch_btn
-{tab}_batch_count {tab}_batch_size {tab}_cfg_scale {tab}_seed {tab}_random_seed {tab}_reuse_seed {tab}_subseed_show
-{tab}_subseed {tab}_random_subseed {tab}_reuse_subseed {tab}_subseed_strength {tab}_seed_resize_from_w
-{tab}_seed_resize_from_h {tab}_override_settings {tab}_script_container {tab}_gallery {tab}_gallery_container
-image_buttons_{tab} save_{tab} {tab}_send_to_img2img {tab}_send_to_inpaint html_info_{tab} html_log_{tab}
-generation_info_{tab} {tab}_dimensions_row {tab}_column_size {tab}_column_batch
+{tab}_prompt {tab}_neg_prompt {tab}_token_counter {tab}_negative_token_counter {tab}_generate {tab}_interrupt
+{tab}_skip {tab}_interrupting {tab}_toprow {tab}_prompt_container {tab}_prompt_row {tab}_neg_prompt_row
+{tab}_actions_column {tab}_generate_box {tab}_tools {tab}_clear_prompt {tab}_style_apply {tab}_styles
+{tab}_styles_row {tab}_settings {tab}_results {tab}_results_panel {tab}_sampling {tab}_scheduler {tab}_steps
+{tab}_width {tab}_height {tab}_res_switch_btn {tab}_batch_count {tab}_batch_size {tab}_cfg_scale {tab}_seed
+{tab}_random_seed {tab}_reuse_seed {tab}_subseed_show {tab}_subseed {tab}_random_subseed {tab}_reuse_subseed
+{tab}_subseed_strength {tab}_seed_resize_from_w {tab}_seed_resize_from_h {tab}_override_settings
+{tab}_script_container {tab}_gallery {tab}_gallery_container image_buttons_{tab} save_{tab}
+{tab}_send_to_img2img {tab}_send_to_inpaint html_info_{tab} html_log_{tab} generation_info_{tab}
+{tab}_dimensions_row {tab}_column_size {tab}_column_batch
 """.split()
 LABELS = {
     "txt2img_sampling": "Sampling method", "txt2img_scheduler": "Schedule type", "txt2img_steps": "Sampling steps",
@@ -124,7 +126,7 @@ def test_building_a_page_loads_no_torch():
 
 @part("tester", "Tester", "Extensions")
 class OwnSettings:
-    tester_word: str = param("<b>", label="A <word>", help="Where \"quotes\" stand.")
+    tester_word: str = param("<b>", label="A <word>", help='Where "quotes" stand.')
 
 
 class OwnPlugin:
@@ -217,19 +219,27 @@ def test_quick_settings_follow_the_setting(tmp_path):
     app.close()
 
 
-def test_choices_arrive_when_the_engine_is_ready(tmp_path):
+def test_choices_arrive_when_the_engine_is_ready(tmp_path, monkeypatch):
     app = make_app(tmp_path)
     page = Pressed(app, build_page(app))
-    request = gr.Request(username=None)
     event = page.event("refresh_lists")
-    before = dict(zip([c.elem_id for c in event.outputs], event.fn('{"client": "c"}', request)))
+
+    def refreshed(**told) -> dict:
+        return dict(zip([c.elem_id for c in event.outputs], event.fn(json.dumps(told))))
+
+    before = refreshed()
     assert before["txt2img_sampling"] == gr.skip()
     app.start()
     assert app.executor.wait_ready(20)
-    after = dict(zip([c.elem_id for c in event.outputs], event.fn('{"client": "c"}', request)))
+    after = refreshed()
     assert "Euler a" in after["txt2img_sampling"]["choices"]
     assert after["hr_sampler"]["choices"][0] == "Use same sampler"
     assert after["setting_sd_model_checkpoint"]["value"] == "tiny.safetensors [0123456789]"
+    known = replace(app.capabilities(), native_size=(128, 96))
+    monkeypatch.setattr(app, "capabilities", lambda: known)
+    after = refreshed(follow=["img2img"])
+    assert (after["img2img_width"], after["img2img_height"]) == (128, 96) and after["txt2img_width"] == gr.skip()
+    assert json.loads(after["page_state"]) == {"native": [128, 96], "settled": True}
     app.close()
 
 
@@ -249,6 +259,9 @@ def test_first_values_follow_the_model_until_something_is_chosen(tmp_path, monke
     first = opened("a")
     assert (first["txt2img_width"], first["txt2img_height"]) == (128, 96)
     assert "a red circle" in first["txt2img_prompt"]["placeholder"]
+    unchosen = ["size.width", "size.height"]
+    page.press("txt2img_keep", {"client": "a", "unchosen": unchosen}, txt2img_width=512, txt2img_prompt="typed")
+    assert opened("a")["txt2img_width"] == 128 and opened("a")["txt2img_prompt"]["value"] == "typed"
     page.press("txt2img_keep", {"client": "a"}, txt2img_width=320, txt2img_prompt="mine")
     assert opened("a")["txt2img_width"] == 320 and opened("a")["txt2img_prompt"]["value"] == "mine"
     # A second browser goes on where the first one stopped, but not where users have names.

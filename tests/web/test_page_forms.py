@@ -32,11 +32,12 @@ def test_what_is_shown_is_read_back(path):
 @pytest.mark.parametrize(
     ("path", "shown", "value"),
     [
-        ("mask.invert", "Inpaint not masked", True), ("mask.fill", "latent noise", 2), ("mask.only_masked", "Only masked", True),
-        ("source.resize_mode", "Resize and fill", 2), ("hires.sampler", "Use same sampler", None), ("hires.sampler", "", None),
+        ("mask.invert", "Inpaint not masked", True), ("mask.fill", "latent noise", 2),
+        ("mask.only_masked", "Only masked", True), ("source.resize_mode", "Resize and fill", 2),
+        ("hires.sampler", "Use same sampler", None), ("hires.sampler", "", None),
         ("hires.checkpoint", "Use same checkpoint", None), ("hires.scheduler", "Karras", "Karras"),
-        ("size.width", 2304, 2304), ("size.width", None, 512), ("seed.seed", None, -1), ("prompt.styles", ["a", "b"], ("a", "b")),
-        ("sampling.steps", 20.0, 20), ("prompt.positive", None, ""),
+        ("size.width", 2304, 2304), ("size.width", None, 512), ("seed.seed", None, -1),
+        ("prompt.styles", ["a", "b"], ("a", "b")), ("sampling.steps", 20.0, 20), ("prompt.positive", None, ""),
     ],
 )  # fmt: skip
 def test_reading(path, shown, value):
@@ -45,7 +46,8 @@ def test_reading(path, shown, value):
 
 @pytest.mark.parametrize(
     ("path", "shown"),
-    [("size.width", 100_000), ("size.width", 0), ("sampling.steps", "many"), ("sampling.cfg_scale", float("nan")), ("mask.fill", "red")],
+    [("size.width", 100_000), ("size.width", 0), ("sampling.steps", "many"), ("sampling.cfg_scale", float("nan")),
+     ("mask.fill", "red")],
 )  # fmt: skip
 def test_refusing(path, shown):
     with pytest.raises(BadRequest) as caught:

@@ -106,8 +106,8 @@ def test_counting_tokens(paged):
 
 @pytest.mark.parametrize(
     "text",
-    ["a panda on a blue background", "it's (a:1.2) 12345 Ünïcödé — 日本語, hello!!  world\n new", "", "don't 😀 ((x)) A, b;'LL",
-     "<|endoftext|> x"],
+    ["a panda on a blue background", "it's (a:1.2) 12345 Ünïcödé — 日本語, hello!!  world\n new", "",
+     "don't 😀 ((x)) A, b;'LL", "<|endoftext|> x"],
 )  # fmt: skip
 def test_tokens_are_those_of_the_text_encoder(text):
     from atelier.families.clip import load_tokenizer, tokenize_with
