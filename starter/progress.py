@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-PAUSE_FILE = Path("/tmp/pause-training")
+PAUSE_FILE = Path(tempfile.gettempdir()) / "pause-training"
 """While this file exists, every stage sleeps between two steps."""
 
 
