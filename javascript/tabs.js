@@ -9,7 +9,11 @@ atelier.tabs = {
     },
     open(id) {
         const button = this.button(id);
-        if (button) button.click();
+        if (button) {
+            button.click();
+            // On a phone the bar is wider than the page.
+            button.scrollIntoView({block: "nearest", inline: "nearest"});
+        }
         return Boolean(button);
     },
     // The name of the chosen tab among the given ones: that whose panel is shown, or whose button is pressed.

@@ -40,7 +40,7 @@ def build_page(app: App) -> gr.Blocks:
                     "atelier.status.rescan()",
                 )
             markup("<atelier-status></atelier-status>", elem_id="engine_status")
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in _tabs(app, panels):
                 with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
                     tab.build()

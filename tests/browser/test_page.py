@@ -237,6 +237,9 @@ def test_light_and_dark_are_drawn(visit, width: int):
         assert len(drawn.getcolors(1 << 20)) > 100
         # Nothing may stick out to the side.
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
+        # Every tab can be reached, however narrow the page.
+        page.evaluate("atelier.tabs.open('tab_extensions')")
+        until(page, "get_uiCurrentTabContent().id === 'tab_extensions'")
     assert brightness[0] > 180 and brightness[1] < 70
     page.click(".theme-toggle")
     until(page, "!document.body.classList.contains('dark')")

@@ -49,7 +49,7 @@ def build(app: App, form: Form) -> Panel:
 
 
 def _pictures() -> None:
-    with gr.Tabs(elem_id="mode_img2img"):
+    with gr.Tabs(elem_id="mode_img2img", overflow_behavior="wrap"):
         for label, name, elem_id, mode in _MODES:
             with gr.Tab(label, id=name, elem_id=f"img2img_{name}_tab"):
                 place_canvas(elem_id, mode, "Drop a picture here, paste it, or click to choose")
@@ -76,7 +76,7 @@ def _inpainting(form: Form) -> None:
 
 
 def _size(panel: Panel) -> None:
-    with gr.Tabs(elem_id="img2img_tabs_resize"):
+    with gr.Tabs(elem_id="img2img_tabs_resize", overflow_behavior="wrap"):
         with gr.Tab("Resize to", id="to", elem_id="img2img_tab_resize_to"):
             controls.size_column(panel)
         with gr.Tab("Resize by", id="by", elem_id="img2img_tab_resize_by"):
