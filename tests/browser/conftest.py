@@ -40,7 +40,7 @@ class Site:
         return httpx.get(f"{self.url}{path}", timeout=60).json()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The program on a free port with a new data folder. The shipped model is found with any data folder."""
     data = tmp_path_factory.mktemp("data")
@@ -76,7 +76,7 @@ def _url(lines: queue.Queue[str], said: list[str]) -> str:
     pytest.fail("the program did not start:\n" + "".join(said))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     executable = find_browser(os.environ)
     if not executable:
