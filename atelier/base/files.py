@@ -85,8 +85,9 @@ class HashCache:
         self._entries: dict[str, list] = {}
         if path.exists():
             try:
-                self._entries = json.loads(path.read_text("utf-8"))
-            except (OSError, ValueError):
+                loaded = json.loads(path.read_text("utf-8"))
+                self._entries = {k: v for k, v in loaded.items() if isinstance(v, list) and len(v) == 3}
+            except (OSError, ValueError, AttributeError):
                 # A damaged cache costs only time: the hashes are computed again.
                 self._entries = {}
 

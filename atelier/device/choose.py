@@ -75,7 +75,7 @@ class Rule:
 
 #: The first rule that fits decides. Only the CPU's was measured; the others rest on what users of such chips report.
 RULES = (
-    Rule(lambda c: c.kind == "cpu", FULL, FULL, "a CPU is not faster in half precision, and pictures would change"),
+    Rule(lambda c: c.kind == "cpu", FULL, FULL, "pictures would change; --precision half pays with bfloat16 chips"),
     Rule(
         lambda c: c.kind == "cuda" and c.capability < (5, 3), FULL, FULL,
         "chips before compute capability 5.3 have no float16",

@@ -170,3 +170,11 @@ def test_a_damaged_cache_costs_only_time(tmp_path, damage):
     cache = HashCache(tmp_path / "hashes.json")
     assert cache.sha256(file) == hashlib.sha256(b"x").hexdigest()
     assert str(file) in json.loads((tmp_path / "hashes.json").read_text())
+
+
+@pytest.mark.parametrize("content", ("[]", '{"a": [1]}', "not json", '{"a": 3}'))
+def test_a_damaged_hash_cache_costs_only_time(tmp_path, content):
+    (tmp_path / "hashes.json").write_text(content)
+    file = tmp_path / "a"
+    file.write_bytes(b"abc")
+    assert HashCache(tmp_path / "hashes.json").sha256(file) == hashlib.sha256(b"abc").hexdigest()
