@@ -18,6 +18,9 @@ from atelier.networks.patch import Patch
 
 #: what a weight can be baked into; others, such as 8 bits, would lose the change by rounding
 BAKED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+HALF = (torch.float16, torch.bfloat16)
+#: numbers of a weight that are changed at once on the CPU, 1 MiB of float32
+BLOCK = 1 << 18
 #: channels of latents; models that take a mask or a depth beside them have a wider first layer
 LATENT_CHANNELS = 4
 FIRST = "conv_in"
@@ -44,7 +47,22 @@ class Misfit:
     reason: str
 
 
-def bake(target: Target, uses: Sequence[Use], patch: Patch) -> list[Misfit]:
+class Scratch:
+    """Room for a weight in float32, used again for the next one: fresh memory costs more than the calculation."""
+
+    def __init__(self) -> None:
+        self._buffer: torch.Tensor | None = None
+
+    def wide(self, weight: torch.Tensor) -> torch.Tensor:
+        """A copy in float32, good until the next call; the weight itself where it is as wide as that already."""
+        if weight.dtype in (torch.float32, torch.float64):
+            return weight
+        if self._buffer is None or self._buffer.numel() < weight.numel() or self._buffer.device != weight.device:
+            self._buffer = torch.empty(weight.numel(), dtype=torch.float32, device=weight.device)
+        return self._buffer[: weight.numel()].view(weight.shape).copy_(weight)
+
+
+def bake(target: Target, uses: Sequence[Use], patch: Patch, scratch: Scratch | None = None) -> list[Misfit]:
     """The layer has the changed weight and bias from now on; entries that do not fit are left out and returned.
 
     Low-rank changes that follow each other are added in one product. Others depend on the weight, so they see what
@@ -52,11 +70,10 @@ def bake(target: Target, uses: Sequence[Use], patch: Patch) -> list[Misfit]:
     """
     whole = [patch.original(module, "weight") for module in target.modules]
     weight = whole[0] if len(whole) == 1 else torch.cat(whole)
-    wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
-    first = target.name == FIRST
-    ready = [(use, on(use.parts, wide)) for use in uses]
-    changed, misfits = merged(wide, ready, first)
-    if changed is not wide:
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    ready = [(use, on(use.parts, weight.device, dtype)) for use in uses]
+    changed, misfits = merged(weight, ready, target.name == FIRST, scratch or Scratch())
+    if changed is not None:
         if weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last):
             changed = changed.contiguous(memory_format=torch.channels_last)
         for module, part in zip(target.modules, changed.split([w.shape[0] for w in whole])):
@@ -67,18 +84,21 @@ def bake(target: Target, uses: Sequence[Use], patch: Patch) -> list[Misfit]:
 
 
 def merged(
-    wide: torch.Tensor, uses: Sequence[tuple[Use, Parts]], first: bool = False
-) -> tuple[torch.Tensor, list[Misfit]]:
-    """The weight with all changes added, and what did not fit; the same tensor where nothing changes it."""
+    weight: torch.Tensor, uses: Sequence[tuple[Use, Parts]], first: bool, scratch: Scratch
+) -> tuple[torch.Tensor | None, list[Misfit]]:
+    """The weight with all changes added, and what did not fit; None where nothing changes it."""
     narrow: list[tuple[torch.Tensor, torch.Tensor]] = []
     misfits: list[Misfit] = []
+    wide = result = None
     for use, parts in uses:
         try:
-            pair = factors(parts, wide, use.dyn)
+            pair = factors(parts, weight, use.dyn)
             if pair is not None:
                 narrow.append((pair[0] * (use.strength * scale_of(LORA, parts)), pair[1]))
                 continue
-            wide = _with_narrow(wide, narrow)
+            wide = scratch.wide(weight) if wide is None else wide
+            if narrow:
+                wide = result = _with_narrow(wide, narrow, wide is not weight)
             delta = fitted_delta(parts, wide, use.dyn, first)
         except UNFIT as error:
             if is_out_of_memory(error):
@@ -86,18 +106,42 @@ def merged(
             misfits.append(Misfit(use.network, "", reason_of(error)))
             continue
         if delta is not None:
-            wide = torch.add(wide, delta, alpha=use.strength)
-    return _with_narrow(wide, narrow), misfits
-
-
-def _with_narrow(wide: torch.Tensor, narrow: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """The weight with the waiting low-rank changes, which wait no longer."""
+            wide = result = (
+                wide.add(delta, alpha=use.strength) if wide is weight else wide.add_(delta, alpha=use.strength)
+            )
     if not narrow:
-        return wide
-    up = torch.cat([up for up, _ in narrow], dim=1)
-    down = torch.cat([down for _, down in narrow])
+        return result, misfits
+    if wide is None and weight.device.type == "cpu" and weight.dtype in HALF:
+        return _in_blocks(weight, narrow, scratch), misfits
+    wide = scratch.wide(weight) if wide is None else wide
+    return _with_narrow(wide, narrow, wide is not weight), misfits
+
+
+def _with_narrow(wide: torch.Tensor, narrow: list[tuple[torch.Tensor, torch.Tensor]], mine: bool) -> torch.Tensor:
+    """The weight with the waiting low-rank changes, which wait no longer. With `mine` it may be written over."""
+    up, down = _joined(narrow)
     narrow.clear()
-    return torch.addmm(wide.flatten(1), up, down).reshape(wide.shape)
+    rows = wide.flatten(1)
+    return (rows.addmm_(up, down) if mine else rows.addmm(up, down)).view(wide.shape)
+
+
+def _in_blocks(weight: torch.Tensor, narrow: list[tuple[torch.Tensor, torch.Tensor]], scratch: Scratch) -> torch.Tensor:
+    """The same for halves on the CPU: a few rows at a time, so that their float32 copy stays in the cache."""
+    up, down = _joined(narrow)
+    rows = weight.flatten(1)
+    out = torch.empty_like(rows)
+    step = max(1, BLOCK // rows.shape[1])
+    for start in range(0, rows.shape[0], step):
+        part = slice(start, start + step)
+        out[part] = scratch.wide(rows[part]).addmm_(up[part], down)
+    return out.view(weight.shape)
+
+
+def _joined(narrow: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Several low-rank changes as one of the sum of their ranks."""
+    if len(narrow) == 1:
+        return narrow[0]
+    return torch.cat([up for up, _ in narrow], dim=1), torch.cat([down for _, down in narrow])
 
 
 def fitted_delta(parts: Parts, wide: torch.Tensor, dyn: int | None, first: bool) -> torch.Tensor | None:
@@ -113,9 +157,9 @@ def fitted_delta(parts: Parts, wide: torch.Tensor, dyn: int | None, first: bool)
     return None if delta is None else F.pad(delta, (0, 0, 0, 0, 0, wide.shape[1] - LATENT_CHANNELS))
 
 
-def on(parts: Parts, wide: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The tensors beside the weight, in its precision; numbers stay where they are."""
-    return {name: part if part.ndim == 0 else part.to(wide.device, wide.dtype) for name, part in parts.items()}
+def on(parts: Parts, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The tensors where they are calculated with, and in which type; numbers stay as they are."""
+    return {name: part if part.ndim == 0 else part.to(device, dtype) for name, part in parts.items()}
 
 
 def reason_of(error: BaseException) -> str:

@@ -42,7 +42,7 @@ class Patch:
         return kept.original if now is None or kept.original is None else kept.original.to(now.device)
 
     def put(self, module: nn.Module, name: str, value: torch.Tensor) -> None:
-        """The parameter has this value from now on, in the type that it had."""
+        """The parameter has this value from now on, in the type that it had. The tensor itself may be taken."""
         now = getattr(module, name, None)
         key = (id(module), name)
         if now is None:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import torch
 
-from atelier.networks.bake import BAKED, Misfit, Use, bake
+from atelier.networks.bake import BAKED, Misfit, Scratch, Use, bake
 from atelier.networks.keys import LayerMap, Target
 from atelier.networks.network import Network
 from atelier.networks.patch import Patch
@@ -64,11 +64,11 @@ class Planned:
 
 
 def put_layers(layers: Layers, patch: Patch) -> list[Misfit]:
-    misfits = []
+    misfits, scratch = [], Scratch()
     with torch.no_grad():
         for target, uses in layers.items():
             if all(module.weight.dtype in BAKED for module in target.modules):
-                misfits += bake(target, uses, patch)
+                misfits += bake(target, uses, patch, scratch)
             else:
                 misfits += ride(target, [(use, STEADY) for use in uses], patch)
     return misfits

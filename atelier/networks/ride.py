@@ -98,7 +98,7 @@ def _hook(changes: list[_Change]) -> Callable[..., torch.Tensor]:
 
 def _changes(target: Target, use: Use, strength: Strength, wide: torch.Tensor, rows: list[int]) -> list[_Change]:
     """One for each module of the target, which share the rows."""
-    parts = on(use.parts, wide)
+    parts = on(use.parts, wide.device, wide.dtype)
     bias = bias_delta(parts)
     biases = [None] * len(rows) if bias is None else (bias * use.strength).split(rows)
     pair = factors(parts, wide, use.dyn)
