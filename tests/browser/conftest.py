@@ -39,6 +39,14 @@ class Site:
     def get(self, path: str) -> Any:
         return httpx.get(f"{self.url}{path}", timeout=60).json()
 
+    def end_all(self) -> None:
+        """A test that failed in the middle leaves no job to the next one, whose page would follow it."""
+        for job in self.get("/atelier/v1/jobs?state=queued,running")["jobs"]:
+            httpx.post(f"{self.url}/atelier/v1/jobs/{job['id']}/cancel", json={"mode": "stop"}, timeout=60)
+        end = time.monotonic() + 60
+        while self.get("/atelier/v1/health")["running"] and time.monotonic() < end:
+            time.sleep(0.1)
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -119,6 +127,7 @@ def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
     yield open_page
     for context in contexts:
         context.close()
+    site.end_all()
     assert errors == []
 
 

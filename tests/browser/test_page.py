@@ -82,7 +82,7 @@ def test_a_reload_finds_the_job_again_and_a_second_browser_too(visit):
     page.reload()
     started(page)
     assert page.evaluate("atelier.panels.txt2img.running")
-    assert page.input_value("#txt2img_prompt textarea") == "a panda"
+    until(page, "document.querySelector('#txt2img_prompt textarea').value === 'a panda'")
     other = visit()
     until(other, "atelier.panels.txt2img.running || atelier.panels.txt2img.pictures.length")
     page.evaluate("atelier.panels.txt2img.interrupt()")
