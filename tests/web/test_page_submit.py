@@ -133,13 +133,17 @@ def test_sending_leaves_seed_and_size_alone_where_settings_say_so(page):
 
 
 def test_pasting_nonsense_changes_only_the_prompt(page):
-    found = page.outputs("txt2img_paste_apply", page.press("txt2img_paste_apply", {"text": "just words"}, txt2img_steps=31))
+    found = page.outputs(
+        "txt2img_paste_apply", page.press("txt2img_paste_apply", {"text": "just words"}, txt2img_steps=31)
+    )
     assert found["txt2img_prompt"] == "just words" and found["txt2img_steps"] == 31
 
 
 def test_styles_are_written_into_the_prompt(page):
     page.app.styles.put(Style("ink", "{prompt}, ink drawing", "photo"))
-    answer = page.press("txt2img_style_apply", None, txt2img_prompt="a cat", txt2img_neg_prompt="", txt2img_styles=["ink"])
+    answer = page.press(
+        "txt2img_style_apply", None, txt2img_prompt="a cat", txt2img_neg_prompt="", txt2img_styles=["ink"]
+    )
     assert answer == ("a cat, ink drawing", "photo", [])
 
 
