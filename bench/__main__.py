@@ -20,6 +20,7 @@ from atelier.base.paths import PROGRAM
 from bench import machine
 from bench.checkpoints import write_random_checkpoint
 from bench.loading import measure_loading
+from bench.networks import measure_networks
 from bench.overhead import measure_overhead
 from bench.pipeline import measure_pipeline
 from bench.report import Figure, table, write_report
@@ -90,12 +91,19 @@ def loading(bench: Bench) -> Iterator[Figure]:
         yield from measure_loading(bench.large(stored), dtype, rounds, name)
 
 
+def networks(bench: Bench) -> Iterator[Figure]:
+    for name, studio, _, full in bench.models():
+        folder = studio.engine.services.paths.models / "Lora"
+        yield from measure_networks(studio, folder, bench.effort(full), f"networks.{name}", full)
+
+
 def start(bench: Bench) -> Iterator[Figure]:
     yield from measure_start(bench.work, bench.rounds or (2 if bench.quick else 5))
 
 
 MEASURES: MappingProxyType[str, Callable[[Bench], Iterator[Figure]]] = MappingProxyType({
-    "overhead": overhead, "diffusers": pipeline, "variants": variants, "loading": loading, "start": start,
+    "overhead": overhead, "diffusers": pipeline, "variants": variants, "loading": loading, "networks": networks,
+    "start": start,
 })  # fmt: skip
 
 
@@ -108,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
                     "diffusers  Atelier over diffusers' own pipeline\n"
                     "variants   memory formats, precisions, attention kernels\n"
                     "loading    time and peak memory of opening a checkpoint\n"
+                    "networks   applying and removing a LoRA over one read of its weights\n"
                     "start      from the command line to the first page and picture",
     )  # fmt: skip
     made.add_argument("--quick", action="store_true", help="only the small model, in about two minutes")

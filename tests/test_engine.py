@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from atelier.base.cancel import CancelToken
 from atelier.base.errors import BadRequest
@@ -20,6 +22,7 @@ from atelier.params.request import GenerationRequest
 from atelier.params.schema import request_to_json
 from atelier.params.settings import Settings
 from atelier.pipeline.relay import NoHooks
+from atelier.prompts.tags import extract_tags
 from tests.program import data_folder
 
 
@@ -30,7 +33,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def engine(data):
-    def build(**arguments):
+    def build(data=data, **arguments):
         paths = Paths(data=data, program=data)
         plugins = SimpleNamespace(relay=NoHooks(), provided=lambda name: ())
         return Engine(
@@ -99,3 +102,26 @@ def test_an_unknown_kernel_is_refused_by_name(data):
     with pytest.raises(BadRequest) as caught:
         settings(data, cross_attention_optimization="Doggettx")
     assert "cross_attention_optimization" in caught.value.field
+
+
+def test_small_networks_are_listed_and_leave_a_model_that_is_closed(engine, tmp_path):
+    data = data_folder(tmp_path)
+    lora, hypernetwork = data / "models" / "Lora", data / "models" / "hypernetworks"
+    for folder in (lora, hypernetwork):
+        folder.mkdir(parents=True, exist_ok=True)
+    metadata = {"ss_output_name": "my style", "ss_base_model_version": "sd_v1", "modelspec.trigger_phrase": "mystyle"}
+    layer = "lora_unet_conv_out"
+    save_file({f"{layer}.diff_b": torch.ones(4)}, str(lora / "style.safetensors"), metadata)
+    (hypernetwork / "face.pt").write_bytes(b"x")
+    made = engine(data=data)
+    (found,) = made.capabilities().loras
+    assert (found.name, found.alias, found.family, found.trigger) == ("style", "my style", "sd1", "mystyle")
+    assert found.metadata["ss_output_name"] == "my style" and found.filename == str(lora / "style.safetensors")
+    assert [h.name for h in made.capabilities().hypernetworks] == ["face"]
+    assert made.capabilities().choices("default_loras") == ("None", "style")
+    model = made.services.library.open()
+    before = model.denoiser.conv_out.bias.detach().clone()
+    made.services.networks.apply(model, extract_tags("<lora:my style>")[1])
+    assert torch.equal(model.denoiser.conv_out.bias, before + 1)
+    made.services.library.unload()
+    assert torch.equal(model.denoiser.conv_out.bias, before)

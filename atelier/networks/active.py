@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -43,6 +44,8 @@ class ActiveNetworks:
         self._shelf = shelf
         self._residency = residency
         self._carried: dict[int, Carried] = {}
+        #: by denoiser; gone with it
+        self._names: WeakKeyDictionary[nn.Module, LayerMap] = WeakKeyDictionary()
         self._open: OrderedDict[Path, tuple[Hashable, Any]] = OrderedDict()
 
     def apply(self, model: LoadedModel, tags: Sequence[NetworkTag], hires: bool = False, spare: int = 0) -> Report:
@@ -98,7 +101,7 @@ class ActiveNetworks:
         comments: list[str] = []
         opened = list(self._opened(wanted.loras, comments))
         hypernetworks = list(self._opened(wanted.hypernetworks, comments))
-        planned = Planned(LayerMap(model) if opened else None)
+        planned = Planned(self._layers(model) if opened else None)
         for item, network in opened:
             comments += planned.add(item, network)
         for name, module in {UNET: model.denoiser, **text_encoders(model)}.items():
@@ -117,6 +120,12 @@ class ActiveNetworks:
         fitting = ((item, network) for item, network in opened if used[item.ask.name] or network.embeddings)
         files = {item.ask.name: item.file for item, network in fitting}
         return Report(tuple(files.items()), tuple(dict.fromkeys(comments)), MappingProxyType(bundled))
+
+    def _layers(self, model: LoadedModel) -> LayerMap:
+        names = self._names.get(model.denoiser)
+        if names is None:
+            names = self._names[model.denoiser] = LayerMap(model)
+        return names
 
     def _opened(self, wanted: Iterable[Wanted], comments: list[str]) -> Iterator[tuple[Wanted, Any]]:
         """Those that can be read, read now or still in memory."""

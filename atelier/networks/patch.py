@@ -14,19 +14,21 @@ HOME = torch.device("cpu")
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a parameter was before. `original` is None where there was none."""
+    """What a parameter was before. `original` is None where there was none; `inside` is True for a copy of it."""
 
     module: nn.Module
     name: str
     original: torch.Tensor | None
+    inside: bool = False
 
 
 class Patch:
     """Parameters get other values and modules get hooks; `restore`, or the end of the block, takes all of it back.
 
     Originals are kept, not recalculated, so every bit comes back. On the CPU they are the very tensors that were
-    there; what a device held is kept in the machine's memory, to leave the device's to the pictures. Modules may be
-    moved while they are changed, but not between the start and the end of a stream of blocks.
+    there; what a device held is kept in the machine's memory, to leave the device's to the pictures. A tensor that is
+    part of a larger piece of memory (a block that is streamed) is written over in its place, and copied back.
+    Modules may be moved while they are changed, but not between the start and the end of a stream.
     """
 
     def __init__(self) -> None:
@@ -49,9 +51,14 @@ class Patch:
             self._kept.setdefault(key, _Kept(module, name, None))
             setattr(module, name, nn.Parameter(value, requires_grad=False))
             return
+        inside = _is_part(now.data)
         if key not in self._kept:
-            self._kept[key] = _Kept(module, name, now.data.to(HOME))
-        now.data = value.to(now.device, now.dtype)
+            original = now.data.to(HOME, copy=inside)
+            self._kept[key] = _Kept(module, name, original, inside)
+        if inside:
+            now.data.copy_(value)
+        else:
+            now.data = value.to(now.device, now.dtype)
 
     def hook(self, handle: Any) -> None:
         """A forward hook that was registered; it is removed with the rest."""
@@ -72,6 +79,9 @@ class Patch:
                 setattr(kept.module, kept.name, None)
                 continue
             now = getattr(kept.module, kept.name)
+            if kept.inside:
+                now.data.copy_(kept.original)
+                continue
             # The type is the original's own unless the whole module was converted meanwhile.
             now.data = kept.original.to(now.device, now.dtype)
 
@@ -82,3 +92,8 @@ class Patch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.restore()
+
+
+def _is_part(tensor: torch.Tensor) -> bool:
+    """Whether other tensors may lie in the same piece of memory."""
+    return tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size()

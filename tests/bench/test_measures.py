@@ -15,6 +15,7 @@ from bench import machine
 from bench.bare import BareLoop, difference
 from bench.checkpoints import write_random_checkpoint
 from bench.loading import measure_loading
+from bench.networks import measure_networks
 from bench.overhead import measure_overhead
 from bench.pipeline import measure_pipeline
 from bench.report import Figure
@@ -54,6 +55,14 @@ def test_the_bare_loop_gives_the_same_picture(studio):
 def test_nothing_is_saved_among_the_outputs(studio):
     studio.paint(SCENE)
     assert not list(studio.engine.services.paths.outputs.rglob("*.*"))
+
+
+def test_networks(studio):
+    folder = studio.engine.services.paths.models / "Lora"
+    found = by_name(measure_networks(studio, folder, EFFORT, "networks.tiny", full=True))
+    assert found["networks.tiny.reads"].limit == 1.5 and found["networks.tiny.apply"].value > 0
+    assert set(found) == {f"networks.tiny.{name}" for name in ("apply", "remove", "reads", "copies")}
+    assert studio.engine.services.networks.tags_of(studio.model) == ((), False)
 
 
 def test_overhead(studio):
