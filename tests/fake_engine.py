@@ -87,7 +87,8 @@ class FakeEngine:
             latent_upscale_modes=("Latent", "Latent (nearest)"), models=MODELS,
             vaes=(FileInfo("soft.vae.pt", "/models/VAE/soft.vae.pt"),),
             embeddings=(EmbeddingInfo("good", 2, 768, 100), EmbeddingInfo("wide", 1, 1024, usable=False)),
-            loras=(NetworkInfo("ink", "/models/Lora/ink.safetensors"),), scripts=SCRIPTS,
+            loras=(NetworkInfo("ink", "/models/Lora/ink.safetensors", "ink drawing", metadata={"ss_steps": "10"}),),
+            scripts=SCRIPTS,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -19,8 +19,8 @@ from atelier.networks.patch import Patch
 #: what a weight can be baked into; others, such as 8 bits, would lose the change by rounding
 BAKED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 HALF = (torch.float16, torch.bfloat16)
-#: numbers of a weight that are changed at once on the CPU, 1 MiB of float32
-BLOCK = 1 << 18
+#: numbers of a weight that are changed at once on the CPU, 4 MiB of float32
+BLOCK = 1 << 20
 #: channels of latents; models that take a mask or a depth beside them have a wider first layer
 LATENT_CHANNELS = 4
 FIRST = "conv_in"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -128,4 +128,5 @@ class Capabilities:
         return tuple(getattr(item, "name", item) for item in getattr(self, source))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without the metadata of networks, which may be megabytes; `/sdapi/v1/loras` tells them."""
+        return asdict(replace(self, loras=tuple(replace(network, metadata={}) for network in self.loras)))

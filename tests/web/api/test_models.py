@@ -104,3 +104,10 @@ def test_extensions_that_were_cloned(serve, tmp_path):
     (folder / ".git/refs/heads/main").unlink()
     (folder / ".git/packed-refs").write_text("# pack-refs\nfedcba9876543210 refs/heads/main\n")
     assert describe_repository(folder)["version"] == "fedcba98"
+
+
+def test_loras_tell_the_name_they_were_trained_under(served):
+    (found,) = served.client.get("/sdapi/v1/loras").json()
+    assert found == {
+        "name": "ink", "alias": "ink drawing", "path": "/models/Lora/ink.safetensors", "metadata": {"ss_steps": "10"},
+    }  # fmt: skip
