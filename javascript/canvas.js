@@ -146,6 +146,11 @@ window.atelier = window.atelier || {};
             if (this.mode === "sketch" || this.mode === "color-mask") {
                 if (this.painted) return this.once("blend", () => this.layer.blendBlob(this.image));
             }
+            return this.original();
+        }
+
+        // The picture without what was painted on it.
+        async original() {
             if (!this.stored) {
                 const told = await this.uploading;
                 this.stored = {sha256: told.sha256, width: told.width, height: told.height};

@@ -35,6 +35,10 @@ window.atelier = window.atelier || {};
             }
             const told = {image: await canvas.picture()};
             if (MASKED.includes(place)) told.mask = await this.mask(place, canvas);
+            // The server melts the strokes into the picture, so it needs both.
+            if (place === "inpaint_sketch" && canvas.painted) {
+                Object.assign(told, {original: await canvas.original(), transparency: atelier.getNumber("img2img_mask_alpha") || 0});
+            }
             if (atelier.tabs.chosen(["img2img_tab_resize_to", "img2img_tab_resize_by"]) === "img2img_tab_resize_by") {
                 told.scale = atelier.getNumber("img2img_scale") || 1;
             }
@@ -80,6 +84,7 @@ window.atelier = window.atelier || {};
             const controls = document.getElementById("inpaint_controls");
             const place = this.place;
             if (controls) controls.classList.toggle("shown", MASKED.includes(place));
+            if (controls) controls.classList.toggle("sketching", place === "inpaint_sketch");
             const preview = document.getElementById("img2img_scale_resolution_preview");
             const canvas = this.canvas(PLACES[place][1]);
             if (!preview || !canvas) return;

@@ -9,6 +9,7 @@ from typing import Any
 from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.log import fields, logger
+from atelier.imaging.sketch import join_sketch
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import image_from, plain
 from atelier.web.panel import Panel
@@ -71,6 +72,8 @@ def request_of(app: App, panel: Panel, told: Mapping[str, Any], shown: tuple[Any
         values["extras"] = dict(panel.area.pack(list(shown[count + 1 :])))
     if panel.tab == "img2img":
         values |= _pictures(told, values)
+        if told.get("original") and values.get("mask.image"):
+            values |= _sketched(app, told, values)
     return GenerationRequest().with_values(**values)
 
 
@@ -88,6 +91,22 @@ def _pictures(told: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
             max(8, int(side * scale) // 8 * 8) for side in (ref.width, ref.height)
         )
     return found
+
+
+def _sketched(app: App, told: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Inpaint sketch: the painted picture and its mask, melted as the controls say."""
+    transparency = told.get("transparency", 0)
+    if type(transparency) not in (int, float) or not 0 <= transparency <= 100:
+        raise BadRequest("mask transparency", f"{transparency!r} is no number from 0 to 100.")
+    original = app.blobs.image(image_from(told["original"], "source.images"), "source.images")
+    painted = app.blobs.image(values["source.images"][0], "source.images")
+    strokes = app.blobs.image(values["mask.image"], "mask.image")
+    if not original.size == painted.size == strokes.size:
+        raise BadRequest("mask.image", "sketch, picture and mask have different sizes.", remedy="Paint it again.")
+    picture, mask = join_sketch(
+        original, painted, strokes, transparency=transparency, blur=values.get("mask.blur_x", 0)
+    )  # fmt: skip
+    return {"source.images": (app.blobs.put_image(picture),), "mask.image": app.blobs.put_image(mask)}
 
 
 def read_overrides(app: App, texts: list[str]) -> dict[str, Any]:

@@ -83,6 +83,32 @@ def test_pictures_travel_as_hashes(page):
     assert (asked["mask"]["only_masked"], asked["mask"]["blur_x"], asked["mask"]["blur_y"]) == (True, 2, 2)
 
 
+def sketch_wire(page, name: str, side: int = 64, **told) -> dict:
+    original, painted = Image.new("RGB", (side, 64), "blue"), Image.new("RGB", (64, 64), "red")
+    strokes = Image.new("L", (64, 64), 0)
+    strokes.paste(255, (0, 0, 32, 64))
+    refs = [page.app.blobs.put_image(image) for image in (original, painted, strokes)]
+    named = [{"sha256": ref.sha256, "width": ref.width, "height": ref.height} for ref in refs]
+    return {"id": name, "original": named[0], "image": named[1], "mask": named[2], **told}
+
+
+def test_a_sketch_melts_into_its_picture_as_transparency_says(page):
+    page.press("img2img_generate", sketch_wire(page, "i-s", transparency=50), img2img_mask_blur=0)
+    asked = request_of(page, "i-s")
+    picture = page.app.blobs.image(asked["source"]["images"][0]["sha256"])
+    assert picture.getpixel((50, 5)) == (0, 0, 255)
+    assert picture.getpixel((5, 5)) in ((127, 0, 127), (127, 0, 128), (126, 0, 128))
+    assert page.app.blobs.image(asked["mask"]["image"]["sha256"]).convert("L").getpixel((5, 5)) == 127
+
+
+@pytest.mark.parametrize(
+    ("told", "field"), [({"transparency": 101}, "mask transparency"), ({"side": 32}, "mask.image")]
+)
+def test_a_sketch_that_does_not_fit_is_refused(page, told, field):
+    answer = json.loads(page.press("img2img_generate", sketch_wire(page, "i-t", **told)))
+    assert answer["error"]["fields"]["field"] == field
+
+
 @pytest.mark.parametrize(("scale", "size"), [(1.5, (144, 96)), (0.05, (8, 8)), (None, (512, 512))])
 def test_resize_by_counts_from_the_picture(page, scale, size):
     image = page.app.blobs.put_image(Image.new("RGB", (96, 64), "red"))

@@ -68,6 +68,11 @@ def _inpainting(form: Form) -> None:
     """Shown by scripts while one of the inpaint modes is chosen."""
     with gr.Column(elem_id="inpaint_controls", elem_classes=["inpaint-controls"]):
         form.place("mask.blur_x", elem_id="img2img_mask_blur")
+        with gr.Column(elem_id="img2img_mask_alpha_place", elem_classes=["sketch-only"]):
+            gr.Slider(
+                0, 100, value=0, step=1, label="Mask transparency", elem_id="img2img_mask_alpha", buttons=[],
+                interactive=True,
+            )  # fmt: skip
         form.place("mask.invert", elem_id="img2img_mask_mode")
         form.place("mask.fill", elem_id="img2img_inpainting_fill")
         with gr.Row():
