@@ -13,7 +13,7 @@ from torch import nn
 from atelier.base.errors import BadModelFile
 from atelier.checkpoints.header import TensorInfo
 from atelier.checkpoints.reader import Weights
-from atelier.families.family import Component
+from atelier.families.family import Component, Cut
 
 #: names that AutoencoderKL gave to its attention before 2023
 OLD_VAE_NAMES = ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn."))
@@ -52,20 +52,31 @@ def match_tensors(module: nn.Module, component: Component, source: Source) -> di
     prefix = next((p for p in component.prefixes if p and any(k.startswith(p) for k in source.tensors)), "")
     if prefix not in component.prefixes:
         prefix = component.prefixes[0]
-    layouts = (component.names(shapes), {n: n for n in shapes}, {n: _old_name(n) for n in shapes})
-    names = max(layouts, key=lambda layout: sum(prefix + name in source.tensors for name in layout.values()))
+    layouts = [
+        {ours: place if isinstance(place, Cut) else Cut(place) for ours, place in layout.items()}
+        for layout in (component.names(shapes), {n: n for n in shapes}, {n: _old_name(n) for n in shapes})
+    ]
+    places = max(layouts, key=lambda layout: sum(prefix + cut.name in source.tensors for cut in layout.values()))
     wanted, missing, unfit = {}, [], []
-    for ours, theirs in names.items():
-        info = source.tensors.get(prefix + theirs)
+    for ours, cut in places.items():
+        theirs = prefix + cut.name
+        info = source.tensors.get(theirs)
+        found = None if info is None else _cut(info, cut)
         if info is None:
-            missing.append(prefix + theirs)
-        elif not _fits(info.shape, shapes[ours]):
-            unfit.append(f"{prefix + theirs} is {list(info.shape)}, not {list(shapes[ours])}")
+            missing.append(theirs)
+        elif found is None or not _fits(found.shape, shapes[ours]):
+            whole = (shapes[ours][0] * cut.of, *shapes[ours][1:])
+            unfit.append(f"{theirs} is {list(info.shape)}, not {list(whole[::-1] if cut.turned else whole)}")
         else:
-            wanted[ours] = Piece(info, shapes[ours])
+            wanted[ours] = Piece(found, shapes[ours])
     if missing or unfit:
         _refuse(component, source.path, missing, unfit)
     return wanted
+
+
+def _cut(info: TensorInfo, cut: Cut) -> TensorInfo | None:
+    found = info.rows(cut.part, cut.of) if cut.of > 1 else info
+    return found.turned() if cut.turned and found is not None else found
 
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -45,6 +45,27 @@ class TensorInfo:
             return 0
         last = sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
         return (last + 1) * ITEM_BYTES[self.dtype]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Elements between neighbours along each axis, contiguous or not."""
+        if self.stride is not None:
+            return self.stride
+        return tuple(math.prod(self.shape[axis + 1 :]) for axis in range(len(self.shape)))
+
+    def rows(self, part: int, of: int) -> TensorInfo | None:
+        """One of `of` equal parts along the first axis, still in the file; None where it cannot be divided so."""
+        if not self.shape or self.shape[0] % of:
+            return None
+        count = self.shape[0] // of
+        start = self.start + part * count * self.steps[0] * ITEM_BYTES[self.dtype]
+        return replace(self, shape=(count, *self.shape[1:]), start=start)
+
+    def turned(self) -> TensorInfo | None:
+        """Rows as columns, still in the file; None for what is not a matrix."""
+        if len(self.shape) != 2:
+            return None
+        return replace(self, shape=self.shape[::-1], stride=self.steps[::-1])
 
 
 @dataclass(frozen=True)

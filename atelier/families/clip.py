@@ -1,4 +1,4 @@
-"""The CLIP text encoder: texts -> vectors, with emphasis, clip skip and textual inversions."""
+"""Text encoders of CLIP's kind: texts -> vectors, with emphasis, clip skip and textual inversions."""
 
 from __future__ import annotations
 
@@ -41,28 +41,53 @@ def tokenize_with(tokenizer: CLIPTokenizer) -> Callable[[str], list[int]]:
     return tokenize
 
 
+@dataclass(frozen=True)
+class Tower:
+    """One text encoder, and how a family reads it.
+
+    `layer` counts from 1, the last; with `normed` the vectors of an inner layer pass the last norm. `columns`, from and
+    until, are the encoder's part of a textual inversion for several encoders.
+    """
+
+    module: nn.Module
+    layer: int = 1
+    normed: bool = True
+    marks: Marks = MARKS
+    columns: tuple[int, int | None] = (0, None)
+
+
 def encode_texts(model: Model, texts: Sequence[str], options: EncodeOptions) -> list[TextEncoding]:
+    """As `encode_tower`, by a model's one encoder, whose layer the option Clip skip chooses."""
+    return encode_tower(model, Tower(model.text_encoder, options.clip_skip), texts, options)
+
+
+def encode_tower(model: Model, tower: Tower, texts: Sequence[str], options: EncodeOptions) -> list[TextEncoding]:
     """One encoding per text, all of the same length: shorter texts get empty chunks. Vectors are float32.
 
     The texts of one schedule must come together: with emphasis "Original" the mean that is kept is taken over all of
-    them, chunk by chunk. Raises `BadRequest` for an unknown emphasis mode or an embedding that does not fit.
+    them, chunk by chunk. An encoder with a projection also gives the pooled vector, of the first chunk and without
+    weights. Raises `BadRequest` for an unknown emphasis mode or an embedding that does not fit.
     """
     if options.emphasis not in EMPHASIS_MODES:
         raise BadRequest("emphasis", f"there is no mode {options.emphasis!r}.", remedy=f"Use one of {EMPHASIS_MODES}.")
     if not texts:
         return []
-    prompts = chunk_texts(model, texts, options)
-    encoder = _Encoder(model.text_encoder, options.clip_skip, options.embeddings)
-    columns = []
+    prompts = chunk_texts(model, texts, options, tower.marks)
+    encoder = _Encoder(tower, options.embeddings)
+    columns, pooled = [], []
     for index in range(len(prompts[0].chunks)):
         chunks = [prompt.chunks[index] for prompt in prompts]
-        hidden = encoder.encode(chunks)  # [texts, 77, C]
+        hidden, first = encoder.encode(chunks)  # [texts, 77, C], [texts, P]
         columns.append(weighted(hidden, chunks, options.emphasis))
+        pooled.append(first)
     vectors = torch.cat(columns, dim=1)  # [texts, chunks * 77, C]
-    return [TextEncoding(vectors=row, pooled=None) for row in vectors]
+    heads = [None] * len(texts) if pooled[0] is None else pooled[0]
+    return [TextEncoding(vectors=row, pooled=head) for row, head in zip(vectors, heads, strict=True)]
 
 
-def chunk_texts(model: Model, texts: Sequence[str], options: EncodeOptions) -> list[ChunkedPrompt]:
+def chunk_texts(
+    model: Model, texts: Sequence[str], options: EncodeOptions, marks: Marks = MARKS
+) -> list[ChunkedPrompt]:
     """The chunks of each text, padded to the same number."""
     tokenize = tokenize_with(model.tokenizer)
     index = EmbeddingIndex(((name, value.shape[0]) for name, value in options.embeddings.items()), tokenize)
@@ -73,16 +98,16 @@ def chunk_texts(model: Model, texts: Sequence[str], options: EncodeOptions) -> l
             chunk_prompt(
                 spans,
                 tokenize,
-                comma_token=MARKS.comma,
-                bos=MARKS.bos,
-                eos=MARKS.eos,
-                pad=MARKS.pad,
+                comma_token=marks.comma,
+                bos=marks.bos,
+                eos=marks.eos,
+                pad=marks.pad,
                 comma_backtrack=options.comma_backtrack,
                 embeddings=index,
             )
         )
     longest = max(len(prompt.chunks) for prompt in prompts)
-    empty = empty_chunk(MARKS.bos, MARKS.eos, MARKS.pad)
+    empty = empty_chunk(marks.bos, marks.eos, marks.pad)
     return [pad_chunks(prompt, longest, empty) for prompt in prompts]
 
 
@@ -103,30 +128,36 @@ def weighted(hidden: torch.Tensor, chunks: Sequence[Chunk], mode: str) -> torch.
 
 @dataclass(frozen=True)
 class _Encoder:
-    """Rows of 77 tokens -> hidden states; equal rows are computed once."""
+    """Rows of 77 tokens -> hidden states and pooled vectors; equal rows are computed once."""
 
-    module: nn.Module
-    clip_skip: int
+    tower: Tower
     embeddings: Mapping[str, torch.Tensor]
 
-    def encode(self, chunks: Sequence[Chunk]) -> torch.Tensor:  # [len(chunks), 77, C], float32
+    def encode(self, chunks: Sequence[Chunk]) -> tuple[torch.Tensor, torch.Tensor | None]:  # [N, 77, C], [N, P]
         keys = [(chunk.tokens, chunk.fixes) for chunk in chunks]
         order = {key: index for index, key in enumerate(dict.fromkeys(keys))}
         distinct = [chunks[keys.index(key)] for key in order]
         rows = [self._rows(distinct[start : start + ROWS]) for start in range(0, len(distinct), ROWS)]
-        found = torch.cat(rows)
-        return found[[order[key] for key in keys]]
+        places = [order[key] for key in keys]
+        hidden = torch.cat([row for row, _ in rows])[places]
+        heads = [head for _, head in rows if head is not None]
+        return hidden, torch.cat(heads)[places] if heads else None
 
-    def _rows(self, chunks: Sequence[Chunk]) -> torch.Tensor:
-        device, _ = place_of(self.module)
+    def _rows(self, chunks: Sequence[Chunk]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        tower, module = self.tower, self.tower.module
+        device, _ = place_of(module)
         ids = torch.tensor([chunk.tokens for chunk in chunks], dtype=torch.long, device=device)
         with torch.no_grad(), self._embedded(chunks):
-            output = self.module(input_ids=ids, output_hidden_states=True)
-            if self.clip_skip <= 1:
-                return output.last_hidden_state.float()
+            output = module(input_ids=ids, output_hidden_states=True)
+            pooled = getattr(output, "text_embeds", None)
+            pooled = None if pooled is None else pooled.float()
+            if tower.normed and tower.layer <= 1:
+                return output.last_hidden_state.float(), pooled
             states = output.hidden_states
-            hidden = states[-min(self.clip_skip, len(states))]
-            return core_of(self.module).final_layer_norm(hidden).float()
+            hidden = states[-min(max(1, tower.layer), len(states))]
+            if tower.normed:
+                hidden = core_of(module).final_layer_norm(hidden)
+            return hidden.float(), pooled
 
     @contextmanager
     def _embedded(self, chunks: Sequence[Chunk]) -> Iterator[None]:
@@ -139,7 +170,7 @@ class _Encoder:
             output = output.clone()
             for row, chunk in enumerate(chunks):
                 for fix in chunk.fixes:
-                    vectors = self.embeddings[fix.name].to(output)  # [v, C]
+                    vectors = self.embeddings[fix.name][:, slice(*self.tower.columns)].to(output)  # [v, C]
                     if vectors.shape[-1] != output.shape[-1]:
                         raise BadRequest(
                             "prompt.positive",
@@ -151,7 +182,7 @@ class _Encoder:
                     output[row, fix.offset + 1 : fix.offset + 1 + fix.vectors] = vectors
             return output
 
-        handle = core_of(self.module).embeddings.token_embedding.register_forward_hook(inject)
+        handle = core_of(self.tower.module).embeddings.token_embedding.register_forward_hook(inject)
         try:
             yield
         finally:

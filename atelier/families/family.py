@@ -53,6 +53,16 @@ class NoMatch:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A tensor that a file keeps in another form: one of `of` equal parts of its rows, or turned by 90 degrees."""
+
+    name: str
+    part: int = 0
+    of: int = 1
+    turned: bool = False
+
+
+@dataclass(frozen=True)
 class Component:
     """One network of a model and where its weights are in the file.
 
@@ -62,7 +72,7 @@ class Component:
 
     name: str
     build: Callable[[], nn.Module]
-    names: Callable[[Iterable[str]], dict[str, str]]
+    names: Callable[[Iterable[str]], Mapping[str, str | Cut]]
     prefixes: tuple[str, ...]
 
 

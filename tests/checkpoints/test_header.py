@@ -77,3 +77,11 @@ def test_header_that_is_not_json(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(struct.pack("<Q", 4) + b"\xff\xfe{x" + b"\0" * 8)
     assert "damaged header" in reason(path)
+
+
+def test_parts_of_tensors_stay_in_the_file():
+    whole = TensorInfo("F16", (6, 4), 100)
+    assert whole.rows(1, 3) == TensorInfo("F16", (2, 4), 100 + 2 * 4 * 2)
+    assert TensorInfo("F32", (6, 4), 0, (1, 6)).rows(2, 3) == TensorInfo("F32", (2, 4), 4 * 4, (1, 6))
+    assert whole.turned() == TensorInfo("F16", (4, 6), 100, (1, 4)) and whole.turned().nbytes == whole.nbytes
+    assert whole.rows(0, 4) is None and TensorInfo("F16", (6,), 0).turned() is None
