@@ -114,7 +114,7 @@ class SamplerParameters:
                                    infotext="NGMS all steps")
     skip_early_cond: float = param(0.0, label="Ignore negative prompt during early sampling", minimum=0, maximum=1,
                                    step=0.01, infotext="Skip Early CFG")
-    uni_pc_variant: str = param("bh1", label="UniPC variant", choices=("bh1", "bh2"),
+    uni_pc_variant: str = param("bh1", label="UniPC variant", choices=("bh1", "bh2", "vary_coeff"),
                                 infotext="UniPC variant")
     uni_pc_skip_type: str = param("time_uniform", label="UniPC skip type",
                                   choices=("time_uniform", "time_quadratic", "logSNR"), infotext="UniPC skip type")
@@ -134,6 +134,9 @@ class Compatibility:
     auto_backcompat: bool = param(True, label="Apply backward compatibility settings of pasted parameters")
     use_old_karras_scheduler_sigmas: bool = param(False, label="Use old karras scheduler sigmas (0.1 to 10)")
     no_dpmpp_sde_batch_determinism: bool = param(False, label="Do not make DPM++ SDE deterministic across batch sizes")
+    use_downcasted_alpha_bar: bool = param(False, label="Downcast model alphas_cumprod to fp16 before sampling",
+                                           infotext="Downcast alphas_cumprod",
+                                           help="Repeats seeds of programs before A1111 1.8.")
     use_old_scheduling: bool = param(False, label="Use old prompt editing timelines",
                                      infotext="Old prompt editing timelines")
     enable_quantization: bool = param(False, label="Round noise levels to the model's table in k-samplers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -54,6 +55,7 @@ def sampler_options(request: GenerationRequest, settings: SettingsSnapshot) -> S
         uni_pc_lower_order_final=settings.uni_pc_lower_order_final,
         noise_multiplier=_noise_multiplier(request, settings),
         extra_noise=settings.img2img_extra_noise,
+        joint_noise=settings.no_dpmpp_sde_batch_determinism,
     )
 
 
@@ -71,9 +73,13 @@ def plan_pass(
     run = batch.run
     catalogue = run.services.catalogue
     chosen, label = catalogue.resolve(sampler, scheduler)
+    zero_snr = run.settings.sd_noise_schedule == "Zero Terminal SNR"
+    prediction = run.model.prediction.with_levels(zero_snr, run.settings.use_downcasted_alpha_bar)
+    options = sampler_options(run.request, run.settings)
     return plan_sampling(
-        chosen, catalogue.schedule_for(chosen, label), steps, run.model.prediction,
-        denoising_strength=strength, fixed_steps=fixed_steps, options=sampler_options(run.request, run.settings),
+        chosen, catalogue.schedule_for(chosen, label), steps, prediction,
+        denoising_strength=strength, fixed_steps=fixed_steps,
+        options=replace(options, table="sdxl" if run.model.family.name.startswith("sdxl") else "sd1"),
     )  # fmt: skip
 
 

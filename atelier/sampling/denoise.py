@@ -56,6 +56,10 @@ class Denoiser:
         sigmas = torch.as_tensor(sigma, dtype=torch.float32).cpu().expand(x.shape[0])
         return self._denoise(x, sigmas, self.prediction.sigma_to_t(sigmas), blend=self.mask is not None)
 
+    def pair(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:  # as __call__
+        """The guided guess, and beside it the one of the negative text alone."""
+        return self(x, sigma), self.last_uncond
+
     def eps(self, x: Tensor, t: float) -> Tensor:  # [B, C, H, W] -> [B, C, H, W]
         """Guided noise at timestep `t` of x = sqrt(a) * x0 + sqrt(1 - a) * noise. The mask is applied before."""
         return self.eps_pair(x, t)[0]

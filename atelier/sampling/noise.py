@@ -145,8 +145,13 @@ class PictureNoise:
 
         return draw
 
-    def brownian(self, sigma_min: float, sigma_max: float) -> NoiseSource:
-        """Noise for SDE samplers: increments of one random walk a picture over the whole range of sigma."""
+    def brownian(self, sigma_min: float, sigma_max: float, together: bool = False) -> NoiseSource:
+        """Noise for SDE samplers: increments of one random walk a picture over the whole range of sigma.
+
+        `together` walks for the whole batch at once, from its last seed: other batch sizes give other pictures.
+        """
+        if together:
+            return self._joint(sigma_min, sigma_max)
         paths = [BrownianPath(self._drawer(), sigma_min, sigma_max, int(seed)) for seed in self.seeds]
 
         def draw(sigma: Tensor | float, sigma_next: Tensor | float, active: Sequence[bool] | None = None) -> Tensor:
@@ -157,6 +162,22 @@ class PictureNoise:
             walked = torch.stack([empty if part is None else part for part in increments])
             scale = abs(high - low) ** 0.5
             return (walked * (sign / scale if scale else 0.0)).to(self.dtype)
+
+        return draw
+
+    def _joint(self, sigma_min: float, sigma_max: float) -> NoiseSource:
+        shape = (len(self.seeds), *self.shape)
+        seeded = torch.Generator().manual_seed(int(self.seeds[-1]) & 0xFFFFFFFFFFFFFFFF)
+        entropy = torch.randint(0, 2**63 - 1, [], generator=seeded).item()
+        path = BrownianPath(lambda seed: self._generator(seed).randn(shape), sigma_min, sigma_max, int(entropy))
+
+        def draw(sigma: Tensor | float, sigma_next: Tensor | float, active: Sequence[bool] | None = None) -> Tensor:
+            high, low = float(sigma), float(sigma_next)
+            walked = path.increment(min(low, high), max(low, high))
+            if walked is None:
+                return torch.zeros(shape, device=self.device, dtype=self.dtype)
+            sign = 1.0 if high <= low else -1.0
+            return (walked * (sign / abs(high - low) ** 0.5)).to(self.dtype)
 
         return draw
 

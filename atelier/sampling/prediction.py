@@ -74,6 +74,14 @@ class Prediction:
     def with_quantize(self, quantize: bool) -> Prediction:
         return self if quantize == self.quantize else replace(self, quantize=quantize)
 
+    def with_levels(self, zero_snr: bool, half_alphas: bool = False) -> Prediction:
+        """The same network on changed noise levels: down to pure noise, or from alphas rounded to half precision."""
+        alphas = self.alphas_cumprod.half().float() if half_alphas else self.alphas_cumprod
+        # A table that already ends in pure noise stays as it is.
+        if zero_snr and float(alphas[-1]) > 2 * LAST_ALPHA_OF_ZERO_SNR:
+            alphas = rescale_to_zero_snr(alphas)
+        return self if alphas is self.alphas_cumprod else replace(self, alphas_cumprod=alphas)
+
     def _table(self, alphas: Tensor) -> Tensor:
         return ((1 - alphas) / alphas).sqrt()
 

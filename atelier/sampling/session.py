@@ -29,6 +29,7 @@ class SamplerOptions:
 
     `sigma_min`, `sigma_max`, `rho` and `s_tmax` of 0 mean the default. `ensd` is applied by `PictureNoise`.
     `table` is sd1 or sdxl for Align Your Steps. `noise_multiplier` and `extra_noise` act on img2img only.
+    `joint_noise` draws the noise of SDE samplers for the whole batch at once, so that a picture depends on the batch.
     """
 
     eta: float = 1.0
@@ -54,6 +55,7 @@ class SamplerOptions:
     uni_pc_lower_order_final: bool = True
     noise_multiplier: float = 1.0
     extra_noise: float = 0.0
+    joint_noise: bool = False
 
 
 def img2img_steps(steps: int, denoising_strength: float, fixed_steps: bool) -> tuple[int, int]:
@@ -122,8 +124,9 @@ class SamplingPlan:
             return self._run_timesteps(denoiser, x, noise, on_step)
         if len(self.sigmas) < 2:
             return x
+        model = denoiser.pair if self.sampler.needs_uncond else denoiser
         walk = self.sampler.function
-        return walk(denoiser, x, self.sigmas, noise=self._noise(noise), on_step=on_step, **self._arguments())
+        return walk(model, x, self.sigmas, noise=self._noise(noise), on_step=on_step, **self._arguments())
 
     def _run_timesteps(self, denoiser: Denoiser, x: Tensor, noise: PictureNoise, on_step: OnStep) -> Tensor:
         if not self.timesteps:
@@ -140,7 +143,9 @@ class SamplingPlan:
         )
 
     def _noise(self, noise: PictureNoise) -> NoiseSource:
-        return noise.brownian(*self.sigma_range) if self.sampler.brownian else noise.sequence()
+        if not self.sampler.brownian:
+            return noise.sequence()
+        return noise.brownian(*self.sigma_range, together=self.options.joint_noise)
 
     def _arguments(self) -> dict[str, Any]:
         given, timestep = self.options, self.sampler.kind == "timestep"
@@ -150,9 +155,10 @@ class SamplingPlan:
             "churn": Churn(given.s_churn, given.s_tmin, given.s_tmax or float("inf"), given.s_noise),
         }
         if "options" in self.sampler.accepts:
+            variant = self.sampler.extra.get("solver_type") or given.uni_pc_variant
             start = 1.0 if self.from_noise else (self.timesteps[-1] + 1) / len(self.prediction.alphas_cumprod)
             known["options"] = UniPCOptions(
-                given.uni_pc_variant, given.uni_pc_skip_type, given.uni_pc_order, given.uni_pc_lower_order_final, start
+                variant, given.uni_pc_skip_type, given.uni_pc_order, given.uni_pc_lower_order_final, start
             )
         return {name: known[name] for name in self.sampler.accepts}
 
@@ -173,7 +179,7 @@ def plan_sampling(
     that cannot be walked.
     """
     check_steps(steps)
-    factor = 2 if sampler.second_order else 1
+    factor = sampler.calls_per_step
     from_noise = denoising_strength is None
     total, last = (steps, steps - 1) if from_noise else img2img_steps(steps, denoising_strength, fixed_steps)
     discard = sampler.discard_next_to_last or options.discard_penultimate

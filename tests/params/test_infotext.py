@@ -190,6 +190,7 @@ def test_settings_that_a_text_implies(tmp_path: Path) -> None:
     pasted = paste(parse_infotext(text), GenerationRequest(), rules)
     assert dict(pasted.overrides) == {
         "CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 31337, "randn_source": "GPU", "beta_dist_alpha": 0.3,
+        "use_downcasted_alpha_bar": True,
     }  # fmt: skip
     store.update({"disable_weights_auto_swap": False, "randn_source": "GPU", "CLIP_stop_at_last_layers": 2}, save=False)
     rules = PasteRules(settings=store.snapshot(), declarations=tuple(store.declarations.values()),

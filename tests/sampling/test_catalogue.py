@@ -31,6 +31,15 @@ def test_recorded_names(case):
         ("UNIPC", ("UniPC", "Automatic")),
         ("Euler a align_your_steps", ("Euler a", "Align Your Steps")),
         ("  DDIM CFG++ ", ("DDIM CFG++", "Automatic")),
+        ("euler_ancestral", ("Euler a", "Automatic")),
+        ("dpmpp_2m_sde_gpu", ("DPM++ 2M SDE", "Automatic")),
+        ("dpmpp_2s_ancestral_cfg_pp", ("DPM++ 2S a CFG++", "Automatic")),
+        ("res_multistep bong_tangent", ("Res Multistep", "Bong Tangent")),
+        ("er_sde beta57", ("ER SDE", "Beta57")),
+        ("uni_pc_bh2", ("UniPC BH2", "Automatic")),
+        ("heunpp2 Linear Quadratic", ("HeunPP2", "Linear Quadratic")),
+        ("deis AYS", ("DEIS", "Align Your Steps")),
+        ("ddim ddim_uniform", ("DDIM", "DDIM")),
     ],
 )
 def test_names_as_people_write_them(name, expected):
@@ -50,7 +59,10 @@ def test_the_list_of_samplers_is_the_known_one():
     assert CATALOGUE.samplers.names() == (
         "DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 2S a", "DPM++ 3M SDE", "Euler a", "Euler",
         "LMS", "Heun", "DPM2", "DPM2 a", "DPM fast", "DPM adaptive", "Restart", "DDIM", "DDIM CFG++", "PLMS", "UniPC",
-        "LCM",
+        "LCM", "HeunPP2", "IPNDM", "IPNDM_V", "DEIS", "Res Multistep", "Gradient Estimation", "Exp Heun 2 x0",
+        "UniPC BH2", "DDPM", "ER SDE", "SA-Solver", "Res Multistep a", "Euler CFG++", "Euler a CFG++",
+        "DPM++ 2M CFG++", "DPM++ 2S a CFG++", "Res Multistep CFG++", "Res Multistep a CFG++",
+        "Gradient Estimation CFG++",
     )  # fmt: skip
 
 

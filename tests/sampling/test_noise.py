@@ -128,3 +128,15 @@ def test_any_whole_number_is_a_seed(source, seed):
     noise = PictureNoise((1, 2, 2), [seed], source=source)
     assert torch.isfinite(noise.first()).all()
     assert torch.isfinite(noise.brownian(0.1, 10.0)(5.0, 1.0)).all()
+
+
+def test_one_walk_for_a_whole_batch_depends_on_the_batch_and_on_nothing_else():
+    def drawn(seeds, source="CPU"):
+        path = PictureNoise((4, 8, 8), seeds, source=source).brownian(0.03, 14.6, together=True)
+        return torch.stack([path(14.6, 5.0), path(5.0, 0.5)])
+
+    both, again = drawn([1, 2]), drawn([1, 2])
+    assert torch.equal(both, again) and both.shape == (2, 2, 4, 8, 8)
+    assert not torch.equal(both[:, 1:], drawn([2]))
+    assert float(both.std()) == pytest.approx(1.0, abs=0.1)
+    assert torch.isfinite(drawn([-5, 2**63], "NV")).all()

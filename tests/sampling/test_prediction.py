@@ -66,3 +66,12 @@ def test_a_consistency_model_knows_fifty_timesteps():
     close(lcm.t_to_sigma(torch.tensor([19.0, 999.0])), [lcm.sigma_min, lcm.sigma_max])
     x, eps, sigma = torch.randn(1, 4, 4, 4), torch.randn(1, 4, 4, 4), torch.tensor([lcm.sigma_max])
     close(lcm.denoised(x, eps, sigma), x - sigma * eps, atol=1e-4)
+
+
+def test_levels_can_be_changed_for_one_pass():
+    eps = Prediction.scaled_linear()
+    terminal = eps.with_levels(zero_snr=True)
+    close(terminal.alphas_cumprod, Prediction.scaled_linear(zero_terminal_snr=True).alphas_cumprod)
+    assert terminal.with_levels(zero_snr=True) is terminal and eps.with_levels(zero_snr=False) is eps
+    half = eps.with_levels(False, half_alphas=True)
+    close(half.alphas_cumprod, Prediction.scaled_linear(half_alphas=True).alphas_cumprod)

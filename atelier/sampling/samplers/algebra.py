@@ -12,6 +12,7 @@ from atelier.sampling.noise import NoiseSource
 from atelier.sampling.step import StepInfo
 
 Denoise = Callable[[Tensor, Tensor], Tensor]  # x [B, C, H, W], sigma [] or [B] -> denoised [B, C, H, W]
+DenoisePair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # as Denoise; guided, and by the negative text alone
 EpsModel = Callable[[Tensor, float], Tensor]  # x [B, C, H, W], timestep -> noise [B, C, H, W]
 EpsPair = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 OnStep = Callable[[StepInfo], None]

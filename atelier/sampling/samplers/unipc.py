@@ -15,7 +15,7 @@ from atelier.sampling.noise import NoiseSource
 from atelier.sampling.samplers.algebra import EpsModel, OnStep
 from atelier.sampling.step import StepInfo
 
-VARIANTS = ("bh1", "bh2")
+VARIANTS = ("bh1", "bh2", "vary_coeff")
 SKIPS = ("time_uniform", "time_quadratic", "logSNR")
 
 
@@ -34,7 +34,7 @@ class UniPCOptions:
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
-            raise BadRequest("settings.uni_pc_variant", f"{self.variant!r} is not known.", remedy="bh1 or bh2.")
+            raise BadRequest("settings.uni_pc_variant", f"{self.variant!r} is not known.", remedy=", ".join(VARIANTS))
         if self.skip not in SKIPS:
             raise BadRequest("settings.uni_pc_skip_type", f"{self.skip!r} is not known.", remedy=", ".join(SKIPS))
         if not 1 <= self.order <= 50:
@@ -147,9 +147,13 @@ def _mix(weights: Sequence[float], bends: Sequence[Tensor]) -> Tensor | float:
 
 
 def _weights(ratios: list[float], h: float, variant: str) -> tuple[list[float], list[float], float]:
-    """Weights of predictor and corrector, and the factor B(h); theorem 3.1 of the paper."""
+    """Weights of predictor and corrector, and the factor B(h); theorem 3.1 of the paper.
+
+    `vary_coeff` is its section 3.4: the weights are exact at every order, so that B(h) cancels.
+    """
     order = len(ratios) + 1
-    scale = h if variant == "bh1" else math.expm1(h)
+    exact = variant == "vary_coeff"
+    scale = 1.0 if exact else h if variant == "bh1" else math.expm1(h)
     phi, factorial, goals = math.expm1(h) / h - 1, 1.0, []
     for i in range(1, order + 1):
         goals.append(phi * factorial / scale)
@@ -158,7 +162,8 @@ def _weights(ratios: list[float], h: float, variant: str) -> tuple[list[float], 
     powers = torch.tensor([[ratio**i for ratio in [*ratios, 1.0]] for i in range(order)], dtype=torch.float64)
     wanted = torch.tensor(goals, dtype=torch.float64)
     # The lowest orders have the simple weights that the paper recommends.
-    if order == 1:
+    if order == 1 and not exact:
         return [], [0.5], scale
-    predictor = [0.5] if order == 2 else torch.linalg.solve(powers[:-1, :-1], wanted[:-1]).tolist()
+    simple = order == 2 and not exact
+    predictor = [0.5] if simple else torch.linalg.solve(powers[:-1, :-1], wanted[:-1]).tolist()
     return predictor, torch.linalg.solve(powers, wanted).tolist(), scale
