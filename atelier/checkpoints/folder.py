@@ -17,12 +17,14 @@ from atelier.checkpoints.header import TensorInfo
 from atelier.checkpoints.reader import read_header
 from atelier.families.family import Blueprint, Component, Family
 from atelier.families.sd1 import SD1, latent_space
+from atelier.families.variants import VARIANTS
 from atelier.sampling.prediction import Prediction
 
 INDEX = "model_index.json"
 REMEDY = "Copy the whole folder again."
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
-             "StableDiffusionInpaintPipelineLegacy")  # fmt: skip
+             "StableDiffusionInpaintPipelineLegacy", "StableDiffusionDepth2ImgPipeline",
+             "StableDiffusionInstructPix2PixPipeline")  # fmt: skip
 #: names of the file with weights in a component's folder, the full precision first
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
            "model.fp16.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin")  # fmt: skip
@@ -43,7 +45,7 @@ def open_folder(path: Path, allow_pickle: bool = False) -> tuple[Family, Bluepri
     unet, vae = _json(path / "unet" / "config.json"), _json(path / "vae" / "config.json")
     text = _json(path / "text_encoder" / "config.json")
     channels = int(unet.get("in_channels", 4))
-    if channels not in (4, 9):
+    if channels not in VARIANTS:
         raise UnknownModel(f"{path.name} has {channels} input channels, which this version cannot run.", path=str(path))
     components = {
         "unet": Component("unet", lambda: _made(UNet2DConditionModel, unet), _same, ("",)),
@@ -52,9 +54,8 @@ def open_folder(path: Path, allow_pickle: bool = False) -> tuple[Family, Bluepri
     }
     scale = float(vae.get("scaling_factor", 0.18215))
     latent = latent_space(vae["block_out_channels"], int(vae.get("latent_channels", 4)), scale)
-    variant = "inpainting" if channels == 9 else ""
     sources = {name: _source(path / name, name, allow_pickle) for name in components}
-    return SD1, Blueprint(components, _prediction(path), latent, channels, variant), sources
+    return SD1, Blueprint(components, _prediction(path), latent, channels, VARIANTS[channels]), sources
 
 
 def _made(kind: Any, config: dict[str, Any]) -> nn.Module:

@@ -38,6 +38,16 @@ class Model:
         """True when the network takes a mask and the masked picture beside the latents (9 channels)."""
         return self.in_channels == 2 * self.latent.channels + 1
 
+    @property
+    def takes_depth(self) -> bool:
+        """True when the network takes a depth map beside the latents (5 channels)."""
+        return self.in_channels == self.latent.channels + 1
+
+    @property
+    def edits(self) -> bool:
+        """True when the network takes the picture that it changes by instruction beside the latents (8 channels)."""
+        return self.in_channels == 2 * self.latent.channels
+
 
 def place_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Where a component is now, and the precision it computes in."""

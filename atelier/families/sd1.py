@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x, with 4 input channels or 9 (inpainting), of the usual size or with its own configuration."""
+"""Stable Diffusion 1.x with its kinds of models, of the usual size or with its own configuration."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from atelier.families.latent import LatentSpace
 from atelier.families.ldm import TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX, text_names, unet_names, vae_names
 from atelier.families.ldm_config import Config, bundled, clip_config, merged, params_of, unet_config, vae_config
 from atelier.families.model import Model, place_of
+from atelier.families.variants import VARIANTS, variant_of
 from atelier.sampling.prediction import Prediction
 from atelier.sampling.step import ModelInputs
 
@@ -28,8 +29,6 @@ WIDTH = 768
 FIRST = "input_blocks.0.0.weight"
 CONTEXT = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 TOKENS = "embeddings.token_embedding.weight"
-#: what other numbers of input channels mean
-OTHER_CHANNELS = {5: "a depth-to-image model", 7: "an upscaling model", 8: "an InstructPix2Pix or video model"}.get
 
 
 def match(evidence: Evidence) -> Match | NoMatch:
@@ -47,15 +46,15 @@ def match(evidence: Evidence) -> Match | NoMatch:
         return NoMatch(f"its denoiser reads text vectors of width {context[1]}, not {width}", (), 1 + text)
     if not text:
         return NoMatch("it has no text encoder", (TEXT_PREFIX + "text_model." + TOKENS,), 2, near=True)
-    if first[1] not in (4, 9):
-        what = OTHER_CHANNELS(first[1]) or f"a model with {first[1]} input channels"
-        return NoMatch(f"it is {what}, which this version cannot run", (), 3, near=True)
+    variant = variant_of(evidence, first[1])
+    if isinstance(variant, NoMatch):
+        return variant
     if first[0] != 320 and not _own(evidence):
         return NoMatch(
             "its layers are smaller or larger than usual, so it needs its configuration in a .yaml file beside it",
             (), 3, near=True,
         )  # fmt: skip
-    return Match("inpainting" if first[1] == 9 else "")
+    return Match(variant)
 
 
 def _own(evidence: Evidence) -> bool:
@@ -95,7 +94,7 @@ def blueprint(evidence: Evidence) -> Blueprint:
             "text_encoder", lambda: CLIPTextModel(CLIPTextConfig(**text)), text_names, (TEXT_PREFIX,)
         ),
     }
-    return Blueprint(components, prediction, latent, in_channels, "inpainting" if in_channels == 9 else "")
+    return Blueprint(components, prediction, latent, in_channels, VARIANTS.get(in_channels, ""))
 
 
 def latent_space(widths: Sequence[int], channels: int, scale: float) -> LatentSpace:

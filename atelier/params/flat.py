@@ -17,6 +17,8 @@ from atelier.params.schema import StoreImage, image_from, plain, value_schema
 A1111_PART = "a1111"
 #: A1111 fails when hires fix is asked for without one
 HIRES_STRENGTH = 0.75
+#: single pictures of img2img: name in the body -> dotted name
+PICTURES = MappingProxyType({"mask": "mask.image", "depth_image": "source.depth"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ EXTRAS = (
     Extra("firstphase_height", "integer", 0, "Height of the first pass; then height is the final one.", ("txt2img",)),
     Extra("init_images", "array", None, "The pictures to start from, as base64.", ("img2img",)),
     Extra("mask", "string", None, "The mask as base64; white is painted anew.", ("img2img",)),
+    Extra("depth_image", "string", None, "The depth map as base64, for models that take one; near is white.",
+          ("img2img",)),
     Extra("mask_blur", "integer", None, "Sets mask_blur_x and mask_blur_y.", ("img2img",)),
     Extra("latent_mask", "string", None, "Not used.", ("img2img",)),
     Extra("include_init_images", "boolean", False, "Repeat the given pictures in the answer.", ("img2img",)),
@@ -92,7 +96,7 @@ def flat_echo(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
     fields = {name: schema["default"] for name, schema in flat_schema(kind)["properties"].items()}
     echo = {name: data.get(name, default) for name, default in fields.items()}
     if kind == "img2img" and not data.get("include_init_images"):
-        echo |= {"init_images": None, "mask": None}
+        echo |= {"init_images": None, "mask": None, "depth_image": None}
     return echo
 
 
@@ -139,8 +143,9 @@ def request_to_flat(request: GenerationRequest) -> dict[str, Any]:
     if request.kind == "txt2img":
         flat["denoising_strength"] = request.hires.denoising_strength
     else:
-        mask = request.mask.image
+        mask, depth = request.mask.image, request.source.depth
         flat |= {"init_images": [plain(image) for image in request.source.images], "mask": mask and plain(mask)}
+        flat |= {"depth_image": depth and plain(depth)}
     return {**flat, "override_settings": dict(request.overrides), **request.extras.get(A1111_PART, {})}
 
 
@@ -162,7 +167,7 @@ def _check_extra(extra: Extra, given: Mapping[str, Any]) -> None:
     wanted = {"string": str, "number": (int, float), "integer": int, "boolean": (bool, int), "array": (list, tuple),
               "object": Mapping}[extra.type]  # fmt: skip
     # A stored picture may stand where its base64 text is expected.
-    if extra.name in given and not isinstance(given[extra.name], wanted) and extra.name != "mask":
+    if extra.name in given and not isinstance(given[extra.name], wanted) and extra.name not in PICTURES:
         raise BadRequest(extra.name, f"expected {extra.type}, got {type(given[extra.name]).__name__}.")
 
 
@@ -195,8 +200,9 @@ def _pictures(
     found: dict[str, Any] = {"source.images": tuple(images)}
     if len(images) > 1:
         found["batch.size"] = len(images)
-    if given.get("mask"):
-        found["mask.image"] = image_from(given["mask"], "mask", store)
+    for name, path in PICTURES.items():
+        if given.get(name):
+            found[path] = image_from(given[name], name, store)
     if "mask_blur" in given:
         for side in ("x", "y"):
             declaration = next(d for d in DECLARATIONS if d.path == f"mask.blur_{side}")

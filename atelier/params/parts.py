@@ -137,7 +137,11 @@ class Source:
                                       help="0 keeps the picture, 1 replaces it.")
     image_cfg_scale: float | None = param(None, label="Image CFG Scale", minimum=0, maximum=3, step=0.05,
                                           hard=(0, 100), api="image_cfg_scale", a1111="image_cfg_scale",
-                                          infotext="Image CFG scale", help="Only for models that edit by instruction.")
+                                          elem="image_cfg_scale", infotext="Image CFG scale",
+                                           help="How strongly models that edit by instruction follow the picture.")
+    depth: ImageRef | None = param(None, label="Depth map",
+                                   help="For models that take one; near is white. Empty lets the model's own estimator "
+                                        "look at the picture.")
     noise_multiplier: float | None = param(None, label="Noise multiplier", minimum=0, maximum=1.5, step=0.001,
                                            hard=(0, 10), api="initial_noise_multiplier",
                                            a1111="initial_noise_multiplier", infotext="Noise multiplier",

@@ -37,7 +37,10 @@ def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str])
         tuple((part.weight, scheduled(part.schedule)) for part in planned(prompt, True)) for prompt in prompts
     )
     negative = tuple(scheduled(planned(text, False)[0].schedule) for text in negatives)
-    return Conditioning(positive=positive, negative=negative, concat=current.concat)
+    return Conditioning(
+        positive=positive, negative=negative, concat=current.concat, blank_concat=current.blank_concat,
+        added=current.added, negative_added=current.negative_added,
+    )  # fmt: skip
 
 
 def encode_options(current: Pass) -> EncodeOptions:

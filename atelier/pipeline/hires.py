@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from atelier.base.events import StageChanged
+from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
-from atelier.pipeline.latents import encode_picture, encoder_lease, inpainting_channels
+from atelier.pipeline.latents import encode_picture, encoder_lease
 from atelier.pipeline.networks import use_networks
 from atelier.pipeline.plan import hires_target
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
@@ -45,8 +46,7 @@ def hires_pass(first: Pass) -> Pass:
         noise=picture_noise(batch, width, height), cfg_scale=first.cfg_scale, steps=steps, source=source,
         notes={"first_calls": first.plan.prompt_calls},
     )  # fmt: skip
-    if run.model.is_inpainting:
-        second.concat = inpainting_channels(second, [])
+    feed_beside(second, [])
     run.services.hooks.before_second_pass(sampling_pass=second)
     run.publish(StageChanged(job=run.job, stage="refining"))
     # With strength 0 there is nothing to refine; clients rely on getting the enlarged picture.

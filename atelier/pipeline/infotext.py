@@ -43,6 +43,7 @@ def _facts(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "Variation seed": picture.subseed if varied else None,
         "Conditional mask weight": settings.inpainting_mask_weight if model.is_inpainting else None,
         "Tiling": "True" if tiling else None,
+        **({} if model.edits else {"Image CFG scale": None}),
     }
     if not sampler.uses_ensd or not told.get("Eta", 1):
         own["ENSD"] = None

@@ -62,18 +62,15 @@ def _frame(run: Run, picture: Image.Image, mask: Image.Image | None) -> InpaintF
 
 
 def source_for_batch(current: Pass) -> None:
-    """Fills `source`, `keep_mask` and `concat` of a first pass."""
-    run = current.batch.run
-    frames = _frames_of(current)
+    """Fills `source` and `keep_mask` of a first pass."""
+    frames = frames_of(current)
     if frames:
         current.source = _encoded(current, [frame.image for frame in frames])
         if frames[0].mask is not None:
             _apply_mask(current, frames)
-    if run.model.is_inpainting:
-        current.concat = inpainting_channels(current, frames)
 
 
-def _frames_of(current: Pass) -> list[InpaintFrame]:
+def frames_of(current: Pass) -> list[InpaintFrame]:
     """One frame for each picture of the batch; a single source serves all."""
     frames = current.batch.run.notes.get("frames", [])
     return [frames[k % len(frames)] for k in range(len(current.batch.seeds))] if frames else []

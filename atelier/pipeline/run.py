@@ -15,12 +15,13 @@ from atelier.base.errors import Interrupted
 from atelier.base.events import Event, StageChanged
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
+from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
 from atelier.pipeline.finish import finish_batch
 from atelier.pipeline.hires import hires_pass
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.infotext import result_info
-from atelier.pipeline.latents import prepare_source, source_for_batch
+from atelier.pipeline.latents import frames_of, prepare_source, source_for_batch
 from atelier.pipeline.networks import add_default_networks, apply_networks
 from atelier.pipeline.plan import draft_plan, freeze_plan
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
@@ -147,6 +148,7 @@ def first_pass(batch: Batch) -> Pass:
         cfg_scale=own.cfg_scale, steps=own.steps,
     )  # fmt: skip
     source_for_batch(current)
+    feed_beside(current, frames_of(current))
     run.calls_total = max(run.calls_total, plan.calls * len(run.plan.batches) * run.plan.passes)
     return current
 

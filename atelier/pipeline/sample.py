@@ -12,6 +12,7 @@ from atelier.base.errors import Interrupted, NumericFailure
 from atelier.base.events import StepDone
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
+from atelier.pipeline.beside import image_guidance
 from atelier.pipeline.encode import encode_pass
 from atelier.pipeline.networks import step_networks
 from atelier.pipeline.preview import Previewer
@@ -190,7 +191,7 @@ def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
         lambda inputs: run.services.ladder.rows(model.call_denoiser, inputs, run),
         model.prediction,
         current.conditioning,
-        guidance,
+        image_guidance(current, guidance),
         hooks=StepHooks(
             before_denoise=lambda step: hooks.before_denoise(sampling_pass=current, step=step),
             amend_model_inputs=lambda inputs: hooks.amend_model_inputs(

@@ -151,7 +151,11 @@ class Pass:
     first_noise: torch.Tensor | None = None  # [B, C, h, w]
     source: torch.Tensor | None = None  # [B, C, h, w] latents of the picture that is changed
     keep_mask: torch.Tensor | None = None  # [1 or B, 1, h, w] 1 = keep the source
-    concat: torch.Tensor | None = None  # [B, c, h, w] extra input channels of inpainting models
+    concat: torch.Tensor | None = None  # [B, c, h, w] extra input channels: a mask, a depth map, a picture
+    blank_concat: torch.Tensor | None = None  # [B, c, h, w] in their place where the picture is not to be seen
+    #: further inputs of the network by name, one row a picture; the second for the negative prompt where it differs
+    added: dict[str, torch.Tensor] = field(default_factory=dict)
+    negative_added: dict[str, torch.Tensor] = field(default_factory=dict)
     conditioning: Conditioning | None = None
     latents: torch.Tensor | None = None  # [B, C, h, w]
     #: what after-guidance hooks and samplers may be told; free for the host of A1111 extensions

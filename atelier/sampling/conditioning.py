@@ -63,6 +63,7 @@ class StepConditioning:
     pooled: Tensor | None = None  # [P, D]
     negative_pooled: Tensor | None = None  # [B, D]
     concat: Tensor | None = None  # [B, c, H, W]
+    blank_concat: Tensor | None = None  # [B, c, H, W]
     added: dict[str, Tensor] = field(default_factory=dict)  # name -> [B, ...]
     negative_added: dict[str, Tensor] = field(default_factory=dict)  # name -> [B, ...]
 
@@ -71,14 +72,16 @@ class StepConditioning:
 class Conditioning:
     """All that a pass feeds beside x: for each picture its AND parts with weights, and its negative text.
 
-    `concat` is put beside the latent channels (inpainting models). `added` holds further inputs by name, one row a
-    picture; `negative_added` replaces them for the negative rows where it differs. `empty` is the encoding of an
+    `concat` is put beside the latent channels (models that see a mask, a depth map or a picture). With `blank_concat`
+    the negative is asked once more, with that in its place. `added` holds further inputs by name, one row a picture;
+    `negative_added` replaces them for the negative rows where it differs. `empty` is the encoding of an
     empty text and is used to fill up short texts when `pad` asks for equal lengths.
     """
 
     positive: tuple[tuple[tuple[float, ScheduledEncoding], ...], ...]
     negative: tuple[ScheduledEncoding, ...]
     concat: Tensor | None = None  # [B, c, H, W]
+    blank_concat: Tensor | None = None  # [B, c, H, W]
     added: Mapping[str, Tensor] = field(default_factory=dict)
     negative_added: Mapping[str, Tensor] = field(default_factory=dict)
     empty: TextEncoding | None = None
@@ -116,6 +119,7 @@ class Conditioning:
             pooled=_stack_pooled([text for _, _, text in rows]),
             negative_pooled=_stack_pooled(negatives),
             concat=self.concat,
+            blank_concat=self.blank_concat,
             added=dict(self.added),
             negative_added={**self.added, **self.negative_added},
         )

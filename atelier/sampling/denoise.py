@@ -12,7 +12,7 @@ from atelier.base.cancel import CancelToken
 from atelier.sampling.conditioning import Conditioning, StepConditioning
 from atelier.sampling.guidance import Guidance
 from atelier.sampling.prediction import Prediction, per_row
-from atelier.sampling.step import ModelInputs, Row, Step, StepHooks
+from atelier.sampling.step import BLANK, ModelInputs, Row, Step, StepHooks
 
 
 def _no_call(index: int, total: int) -> None:
@@ -140,7 +140,8 @@ class Denoiser:
         cond = step.cond
         lengths = list(_own_lengths(cond.vectors, cond.lengths))
         if not step.uncond_skipped:
-            lengths += _own_lengths(cond.negative, cond.negative_lengths)
+            negative = list(_own_lengths(cond.negative, cond.negative_lengths))
+            lengths += negative * (1 if cond.blank_concat is None else 2)
         groups: dict[tuple[bool, int], list[int]] = {}
         for place, (row, length) in enumerate(zip(step.rows, lengths)):
             apart = row.negative and not self.batch_cond_uncond
@@ -152,6 +153,7 @@ def _rows_of(cond: StepConditioning, uncond_skipped: bool, images: int) -> tuple
     rows = [Row(image, cond.images[:place].count(image)) for place, image in enumerate(cond.images)]
     if not uncond_skipped:
         rows += [Row(image) for image in range(images)]
+        rows += [Row(image, BLANK) for image in range(images if cond.blank_concat is not None else 0)]
     return tuple(rows)
 
 
@@ -166,6 +168,12 @@ def _take(rows: Tensor, places: list[int]) -> Tensor:
     return rows if len(places) == rows.shape[0] else rows[places]
 
 
+def _beside(cond: StepConditioning, rows: Sequence[Row]) -> Tensor | None:  # [N, c, H, W]
+    if cond.concat is None:
+        return None
+    return torch.stack([(cond.blank_concat if row.blank else cond.concat)[row.image] for row in rows])
+
+
 def _inputs(step: Step, places: list[int], length: int, prediction: Prediction, t_rows: Tensor) -> ModelInputs:
     cond, rows = step.cond, tuple(step.rows[place] for place in places)
     x, sigma = _take(step.x_rows, places), _take(step.sigma_rows, places)
@@ -173,7 +181,6 @@ def _inputs(step: Step, places: list[int], length: int, prediction: Prediction, 
         cond.negative[row.image, :length] if row.negative else cond.vectors[place, :length]
         for place, row in zip(places, rows)
     ]
-    images = [row.image for row in rows]
     added = {}
     for name in dict.fromkeys([*cond.added, *cond.negative_added]):
         values = [(cond.negative_added if row.negative else cond.added)[name][row.image] for row in rows]
@@ -189,7 +196,7 @@ def _inputs(step: Step, places: list[int], length: int, prediction: Prediction, 
         context=torch.stack(texts),
         rows=rows,
         sigma=sigma,
-        concat=None if cond.concat is None else cond.concat[images],
+        concat=_beside(cond, rows),
         added=added,
         step=step,
     )

@@ -21,9 +21,13 @@ class StepInfo:
     denoised: Tensor  # [B, C, H, W]
 
 
+BLANK = -2
+
+
 @dataclass(frozen=True)
 class Row:
-    """One row of a network call: the text of a picture. `part` counts its AND parts; the negative has part -1."""
+    """One row of a network call: the text of a picture. `part` counts its AND parts; the negative has part -1, and
+    part -2 where it is asked once more with nothing beside the latents (models that edit a picture)."""
 
     image: int
     part: int = -1
@@ -32,13 +36,18 @@ class Row:
     def negative(self) -> bool:
         return self.part < 0
 
+    @property
+    def blank(self) -> bool:
+        return self.part == BLANK
+
 
 @dataclass(eq=False)
 class Step:
     """One call of the denoiser, from its input to the guided result.
 
     Everything is told in one scale, x = x0 + sigma * noise, whatever the sampler. Rows stand in the order: every AND
-    part of every picture, then one negative for each picture (absent when `uncond_skipped`).
+    part of every picture, then one negative for each picture (absent when `uncond_skipped`), then, where the
+    conditioning has a `blank_concat`, the negatives once more with that.
     `cfg_scale` is handed on untouched, because some extensions pass an object that only multiplies like a number.
     """
 
@@ -78,11 +87,19 @@ class Step:
     def uncond_denoised(self) -> Tensor | None:  # [B, C, H, W]
         if self.denoised_rows is None or self.uncond_skipped:
             return None
-        return self.denoised_rows[self.positives :]
+        return self.denoised_rows[self.positives : self.positives + self.x.shape[0]]
 
     @uncond_denoised.setter
     def uncond_denoised(self, value: Tensor) -> None:
-        self.denoised_rows = torch.cat([self.denoised_rows[: self.positives], value])
+        rest = self.denoised_rows[self.positives + value.shape[0] :]
+        self.denoised_rows = torch.cat([self.denoised_rows[: self.positives], value, rest])
+
+    @property
+    def blank_denoised(self) -> Tensor | None:  # [B, C, H, W]
+        """What the negative gives with nothing beside the latents."""
+        if self.denoised_rows is None or self.uncond_skipped or self.cond.blank_concat is None:
+            return None
+        return self.denoised_rows[self.positives + self.x.shape[0] :]
 
 
 @dataclass(eq=False)

@@ -85,6 +85,8 @@ def _pictures(told: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     found: dict[str, Any] = {"source.images": (ref,)}
     if mask:
         found["mask.image"] = image_from(mask, "mask.image")
+    if told.get("depth"):
+        found["source.depth"] = image_from(told["depth"], "source.depth")
     scale = told.get("scale")
     if isinstance(scale, (int, float)) and scale > 0 and ref.width and ref.height:
         found["size.width"], found["size.height"] = (

@@ -18,13 +18,12 @@ def refused(tmp_path, shapes, config=None):
     return caught.value
 
 
-def test_sd1_and_its_inpainting_variant(tmp_path):
-    family, match, evidence = identified(tmp_path, sd1_shapes())
-    assert (family.name, match.variant) == ("sd1", "")
-    assert family.blueprint(evidence).in_channels == 4
-    family, match, evidence = identified(tmp_path, sd1_shapes(channels=9))
-    assert (family.name, match.variant) == ("sd1", "inpainting")
-    assert family.blueprint(evidence).in_channels == 9
+@pytest.mark.parametrize(("channels", "variant"), [(4, ""), (9, "inpainting"), (5, "depth"), (8, "edit")])
+def test_sd1_and_its_variants(tmp_path, channels, variant):
+    family, match, evidence = identified(tmp_path, sd1_shapes(channels=channels))
+    assert (family.name, match.variant) == ("sd1", variant)
+    made = family.blueprint(evidence)
+    assert (made.in_channels, made.variant) == (channels, variant)
 
 
 def test_old_text_encoder_names_are_understood(tmp_path):
@@ -56,10 +55,15 @@ def test_other_kinds_are_named_with_a_remedy(tmp_path, shapes, word):
     assert error.remedy
 
 
-@pytest.mark.parametrize(("channels", "word"), [(5, "depth"), (8, "InstructPix2Pix"), (7, "upscaling"), (6, "6 input")])
+@pytest.mark.parametrize(("channels", "word"), [(7, "upscaling"), (6, "6 input")])
 def test_other_numbers_of_input_channels(tmp_path, channels, word):
     error = refused(tmp_path, sd1_shapes(channels=channels))
     assert word in error.message and error.fields["closest"] == "sd1"
+
+
+def test_a_video_model_is_named(tmp_path):
+    shapes = {**sd1_shapes(channels=8), f"{UNET}input_blocks.1.1.time_stack.0.norm1.weight": (320,)}
+    assert "video model" in refused(tmp_path, shapes).message
 
 
 def test_a_missing_text_encoder_is_named(tmp_path):

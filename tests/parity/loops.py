@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
@@ -12,7 +13,7 @@ from atelier.families.clip import load_tokenizer
 from atelier.families.family import EncodeOptions
 from atelier.sampling.conditioning import Conditioning, ScheduledEncoding
 from atelier.sampling.denoise import Denoiser
-from atelier.sampling.guidance import ClassifierFree
+from atelier.sampling.guidance import ClassifierFree, Guidance
 from atelier.sampling.samplers.euler import euler
 from atelier.sampling.step import ignore
 from tests.tiny import TinySizes, tiny_text_encoder, tiny_unet, tiny_vae
@@ -56,7 +57,17 @@ def theirs(sizes: TinySizes, task: Task, dtype: torch.dtype = torch.float32) -> 
     ).images  # fmt: skip
 
 
-def ours(model: LoadedModel, task: Task) -> torch.Tensor:  # [1, 3, H, W] in 0..1
+def parts(sizes: TinySizes) -> dict[str, Any]:
+    """The parts that all pipelines of diffusers take; none asks for a safety checker."""
+    return dict(
+        vae=tiny_vae(sizes), text_encoder=tiny_text_encoder(sizes), tokenizer=load_tokenizer(), unet=tiny_unet(sizes)
+    )
+
+
+def ours(
+    model: LoadedModel, task: Task, guidance: Guidance | None = None, **beside: Any
+) -> torch.Tensor:  # [1, 3, H, W] in 0..1
+    """`beside` goes to the conditioning: what the network is fed beside latents and text."""
     positive, negative = (
         ScheduledEncoding.constant(model.encode_texts([text], EncodeOptions())[0])
         for text in (task.prompt, task.negative)
@@ -65,8 +76,8 @@ def ours(model: LoadedModel, task: Task) -> torch.Tensor:  # [1, 3, H, W] in 0..
     denoiser = Denoiser(
         call=model.call_denoiser,
         prediction=model.prediction,
-        conditioning=Conditioning(positive=(((1.0, positive),),), negative=(negative,)),
-        guidance=ClassifierFree(task.guidance),
+        conditioning=Conditioning(positive=(((1.0, positive),),), negative=(negative,), **beside),
+        guidance=guidance or ClassifierFree(task.guidance),
     )
     with torch.inference_mode():
         latents = euler(denoiser, task.noise() * sigmas[0], sigmas, noise=None, on_step=ignore)

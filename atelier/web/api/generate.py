@@ -17,7 +17,7 @@ from atelier.imaging.decode import open_image
 from atelier.imaging.writer import encode
 from atelier.jobs.job import Ticket
 from atelier.params.capabilities import Capabilities
-from atelier.params.flat import flat_echo, flat_schema, request_from_flat
+from atelier.params.flat import PICTURES, flat_echo, flat_schema, request_from_flat
 from atelier.params.names import unknown
 from atelier.params.request import GenerationRequest, find_declaration
 from atelier.params.settings import SettingsSnapshot
@@ -110,8 +110,7 @@ def in_flat_words(error: BadRequest) -> BadRequest:
         name = "override_settings." + error.field.partition(".")[2]
     if error.field.startswith("source.images"):
         name = error.field.replace("source.images", "init_images")
-    if error.field == "mask.image":
-        name = "mask"
+    name = next((flat for flat, path in PICTURES.items() if path == error.field), name)
     if not name or name == error.field:
         return error
     message = error.message.removeprefix(f"{error.field}: ")

@@ -1,0 +1,103 @@
+"""Beside: what a model is fed beside the latents and the text: a mask, a depth map, or the picture to be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from atelier.base.errors import BadRequest
+from atelier.imaging.decode import flatten
+from atelier.imaging.inpaint import InpaintFrame
+from atelier.imaging.resize import FILL, LATENT, resize
+from atelier.pipeline.latents import encoder_lease, inpainting_channels, pixels_of
+from atelier.pipeline.state import Pass
+from atelier.sampling.guidance import Guidance
+from atelier.sampling.image_guidance import ImageGuidance
+
+DEPTH_REMEDY = "Give a depth map: a picture of the same view in which near things are white and far things black."
+
+
+def feed_beside(current: Pass, frames: Sequence[InpaintFrame]) -> None:
+    """Fills `concat` and `blank_concat` of a pass, for models that take more than latents and a text.
+
+    `frames` has one entry for each picture of the batch, or is empty without a source. Raises `BadRequest` where a
+    depth map is needed and there is none.
+    """
+    model = current.batch.run.model
+    if model.is_inpainting:
+        current.concat = inpainting_channels(current, list(frames))
+    elif model.takes_depth:
+        current.concat = depth_channels(current, frames)
+    elif model.edits:
+        current.concat = picture_channels(current, frames)
+        if guides_by_image(current):
+            current.blank_concat = torch.zeros_like(current.concat)
+
+
+def guides_by_image(current: Pass) -> bool:
+    """Whether the picture has a strength of its own; at 1 it follows the prompt's, which saves a third guess."""
+    run = current.batch.run
+    return run.model.edits and run.request.source.image_cfg_scale not in (None, 1)
+
+
+def image_guidance(current: Pass, inner: Guidance) -> Guidance:
+    scale = current.batch.run.request.source.image_cfg_scale
+    return ImageGuidance(inner, scale) if guides_by_image(current) and scale is not None else inner
+
+
+def picture_channels(current: Pass, frames: Sequence[InpaintFrame]) -> torch.Tensor:  # [B, C, h, w]
+    """The source picture's latents as the encoder gives them, without the family's scale: so InstructPix2Pix was
+    trained. Without a picture there is nothing to be seen: zeros."""
+    run, model = current.batch.run, current.model
+    count, size = len(current.batch.seeds), (current.width, current.height)
+    if not frames:
+        factor = model.latent.factor
+        return torch.zeros(count, model.latent.channels, size[1] // factor, size[0] // factor, device=model.device)
+    images = [frame.image if frame.image.size == size else resize(frame.image, *size) for frame in frames]
+    found: dict[int, torch.Tensor] = {}
+    with encoder_lease(run, *size):
+        for image in images:
+            if id(image) not in found:
+                pixels = pixels_of([image], model.device)
+                found[id(image)] = run.services.ladder.run("encode", lambda p=pixels: model.encode_images(p), run)
+    return torch.cat([model.latent.raw(found[id(image)].float()) for image in images])
+
+
+def depth_channels(current: Pass, frames: Sequence[InpaintFrame]) -> torch.Tensor:  # [B, 1, h, w]
+    """The depth map of every picture at the size of the latents, its farthest point at -1 and its nearest at 1."""
+    run, model = current.batch.run, current.model
+    factor, count = model.latent.factor, len(current.batch.seeds)
+    cells = (current.height // factor, current.width // factor)
+    given = run.request.source.depth
+    if given is None:
+        raise BadRequest("source.depth", "this model needs a depth map.", remedy=DEPTH_REMEDY)
+    picture = run.services.blobs.image(given, "source.depth")
+    boxes = list(frames) or [None] * count
+    rows = [_grey(_fitted(current, picture, frame), model.device) for frame in boxes]
+    return torch.cat([scaled_depth(row, cells) for row in rows])
+
+
+def scaled_depth(depth: torch.Tensor, cells: tuple[int, int]) -> torch.Tensor:  # [N, 1, H, W] -> [N, 1, h, w] in -1..1
+    """As the depth-guided model was trained: made small first, then each map spread over the whole range."""
+    small = F.interpolate(depth.float(), size=cells, mode="bicubic", align_corners=False)
+    low, high = small.amin(dim=(1, 2, 3), keepdim=True), small.amax(dim=(1, 2, 3), keepdim=True)
+    # A plain map has no near and far.
+    spread = torch.where(high > low, high - low, torch.ones_like(high))
+    return torch.where(high > low, 2 * (small - low) / spread - 1, torch.zeros_like(small))
+
+
+def _fitted(current: Pass, picture: Image.Image, frame: InpaintFrame | None) -> Image.Image:
+    """The depth map brought to the size of the pass in the way in which the source was."""
+    run, size = current.batch.run, (current.width, current.height)
+    picture = flatten(picture, "#000000")
+    if frame is not None and frame.box is not None and frame.overlay is not None:
+        return resize(resize(picture, *frame.overlay.size).crop(frame.box), *size, FILL)
+    mode = run.request.source.resize_mode if frame is not None else 0
+    return resize(picture, *size, 0 if mode == LATENT else mode)
+
+
+def _grey(picture: Image.Image, device: torch.device) -> torch.Tensor:  # [1, 1, H, W] in -1..1
+    return pixels_of([picture.convert("L")], device)[:, :1]
