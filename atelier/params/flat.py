@@ -40,8 +40,9 @@ EXTRAS = (
     Extra("firstphase_height", "integer", 0, "Height of the first pass; then height is the final one.", ("txt2img",)),
     Extra("init_images", "array", None, "The pictures to start from, as base64.", ("img2img",)),
     Extra("mask", "string", None, "The mask as base64; white is painted anew.", ("img2img",)),
-    Extra("depth_image", "string", None, "The depth map as base64, for models that take one; near is white.",
-          ("img2img",)),
+    Extra(
+        "depth_image", "string", None, "The depth map as base64, for models that take one; near is white.", ("img2img",)
+    ),
     Extra("mask_blur", "integer", None, "Sets mask_blur_x and mask_blur_y.", ("img2img",)),
     Extra("latent_mask", "string", None, "Not used.", ("img2img",)),
     Extra("include_init_images", "boolean", False, "Repeat the given pictures in the answer.", ("img2img",)),

@@ -57,9 +57,7 @@ def test_a_depth_map_changes_the_picture_and_spans_the_whole_range(use, services
     assert concat.shape == (2, 1, 8, 8) and concat.min() == -1 and concat.max() == 1
     assert (concat[..., 1:] > concat[..., :-1]).all() and torch.equal(concat[0], concat[1])
     turned = services.blobs.put_image(Image.fromarray(np.asarray(services.blobs.image(depth).convert("L"))[:, ::-1]))
-    assert not same(
-        result.images[0], use("depth", **{"source.images": (source,), "source.depth": turned}).images[0]
-    )
+    assert not same(result.images[0], use("depth", **{"source.images": (source,), "source.depth": turned}).images[0])
 
 
 def test_a_depth_map_serves_text_to_image_and_both_passes_of_hires(use, services, seen):
