@@ -40,7 +40,7 @@ def _context(width: int) -> Callable[[Evidence], bool]:
     return seen
 
 
-NOT_YET = "This version runs Stable Diffusion 1.x."
+NOT_YET = "This version runs Stable Diffusion 1.x and XL."
 #: files that are not checkpoints at all, before families that are not supported: the first that fits is named
 KINDS: tuple[Kind, ...] = (
     Kind("a LoRA or a similar small network", _contains("lora_unet_", "lora_te", ".lora_down.", ".lora_A.", "lora_up.",
@@ -53,9 +53,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("an AnimateDiff motion module", _contains("motion_modules.")),
     Kind("Stable Diffusion 3", _starts(f"{UNET_PREFIX}joint_blocks.", "joint_blocks."), NOT_YET),
     Kind("Flux", _contains("double_blocks.0.img_attn"), NOT_YET),
-    Kind("Stable Diffusion XL", _starts("conditioner.embedders.1.model."), NOT_YET),
-    Kind("the Stable Diffusion XL refiner", lambda e: e.shapes.get(
-         "conditioner.embedders.0.model.ln_final.weight") == (1280,), NOT_YET),
     Kind("Stable Diffusion 2.x", _starts("cond_stage_model.model."), NOT_YET),
     Kind("AltDiffusion", _starts("cond_stage_model.roberta."), NOT_YET),
     Kind("a VAE", lambda e: bool(e.any_key("decoder.conv_in.") or e.any_key(VAE_PREFIX)) and not e.any_key(UNET_PREFIX),
@@ -63,7 +60,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("an upscaler", _starts("conv_first.", "model.0.weight", "model.1.sub."), "Put it into models/ESRGAN."),
     Kind("the denoiser of a Stable Diffusion 1.x checkpoint, alone", lambda e: _context(768)(e) and not e.any_key(
          UNET_PREFIX), "Get the whole checkpoint, with text encoder."),
-    Kind("the denoiser of a Stable Diffusion XL checkpoint, alone", _context(2048), NOT_YET),
+    Kind("the denoiser of a Stable Diffusion XL checkpoint, alone", _context(2048),
+         "Get the whole checkpoint, with its text encoders."),
     Kind("the denoiser of a Stable Diffusion 2.x checkpoint", _context(1024), NOT_YET),
 )  # fmt: skip
 

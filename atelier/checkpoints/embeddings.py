@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -61,14 +61,30 @@ class Embedding:
 
 @dataclass(frozen=True)
 class EmbeddingSet:
-    """`loaded` by name; `skipped` says why the others are not used."""
+    """`loaded` by name, for encoders of `widths`; `skipped` says why the others are not used."""
 
     loaded: Mapping[str, Embedding] = field(default_factory=lambda: MappingProxyType({}))
     skipped: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    widths: tuple[int, ...] = ()
 
-    def tensors(self, encoder: str = "") -> dict[str, torch.Tensor]:
+    def tensors(self) -> dict[str, torch.Tensor]:
         """name -> [v, C], as `EncodeOptions.embeddings` wants it."""
-        return {name: e.tensors[encoder] for name, e in self.loaded.items() if encoder in e.tensors}
+        joined = {name: joined_rows(e.tensors, self.widths) for name, e in self.loaded.items()}
+        return {name: rows for name, rows in joined.items() if rows is not None}
+
+
+def joined_rows(tensors: Mapping[str, torch.Tensor], widths: Sequence[int]) -> torch.Tensor | None:  # [v, C]
+    """An embedding for text encoders of these widths, their parts beside each other; None when it is for others.
+
+    The refiner of SDXL has only the second encoder, and takes its part of what was made for both.
+    """
+    parts = [tensors[part] for part in SDXL_PARTS if part in tensors]
+    if len(parts) == len(SDXL_PARTS):
+        own = parts[-len(widths) :]
+        fits = [part.shape[1:] for part in own] == [(width,) for width in widths] and len({len(p) for p in parts}) == 1
+        return torch.cat(own, dim=1) if fits else None
+    rows = next(iter(tensors.values())) if len(tensors) == 1 else None
+    return rows if rows is not None and rows.ndim == 2 and rows.shape[1] == sum(widths) else None
 
 
 class EmbeddingReader:
@@ -77,19 +93,20 @@ class EmbeddingReader:
     def __init__(self) -> None:
         self._read: dict[Path, tuple[tuple[int, int, bool], Embedding | str]] = {}
 
-    def load(self, files: Iterable[Path], width: int, allow_pickle: bool = False) -> EmbeddingSet:
-        """Those whose vectors have `width` numbers. Never raises: a damaged file is skipped with its reason."""
+    def load(self, files: Iterable[Path], widths: Sequence[int], allow_pickle: bool = False) -> EmbeddingSet:
+        """Those whose vectors are as wide as the text encoders' own. Never raises: a damaged file is skipped with its
+        reason."""
         loaded: dict[str, Embedding] = {}
         skipped: dict[str, str] = {}
         for file in files:
             found = self._one(file, allow_pickle)
             if isinstance(found, str):
                 skipped[file.stem] = found
-            elif found.width != width:
-                skipped[found.name] = f"it has {found.width} numbers a vector, the model wants {width}"
+            elif joined_rows(found.tensors, widths) is None:
+                skipped[found.name] = f"it has {found.width} numbers a vector, the model wants {sum(widths)}"
             else:
                 loaded.setdefault(found.name, found)
-        return EmbeddingSet(MappingProxyType(loaded), MappingProxyType(skipped))
+        return EmbeddingSet(MappingProxyType(loaded), MappingProxyType(skipped), tuple(widths))
 
     def _one(self, path: Path, allow_pickle: bool) -> Embedding | str:
         try:

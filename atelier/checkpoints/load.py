@@ -81,7 +81,8 @@ class LoadedModel(Model):
         return self.file.sha256 or str(self.file.path)
 
     def components(self) -> dict[str, nn.Module]:
-        return {"unet": self.denoiser, "vae": self.vae, "text_encoder": self.text_encoder}
+        second = {} if self.text_encoder_2 is None else {"text_encoder_2": self.text_encoder_2}
+        return {"unet": self.denoiser, "vae": self.vae, "text_encoder": self.text_encoder, **second}
 
 
 def load_checkpoint(
@@ -108,6 +109,7 @@ def load_checkpoint(
     return LoadedModel(
         denoiser=modules["unet"],
         text_encoder=modules["text_encoder"],
+        text_encoder_2=modules.get("text_encoder_2"),
         tokenizer=load_tokenizer(),
         vae=modules["vae"],
         prediction=blueprint.prediction,
@@ -144,7 +146,8 @@ def _open_file(file: CheckpointFile, allow_pickle: bool) -> tuple[Family, Bluepr
     header = read_header(file.path, allow_pickle)
     config = None if file.config is None else read_config(file.config)
     family, _, evidence = identify(header, config)
-    return family, family.blueprint(evidence), dict.fromkeys(("unet", "vae", "text_encoder"), _source(header))
+    blueprint = family.blueprint(evidence)
+    return family, blueprint, dict.fromkeys(blueprint.components, _source(header))
 
 
 def _source(header: Header) -> fill.Source:

@@ -19,7 +19,7 @@ from atelier.base.paths import Paths
 from atelier.checkpoints.embeddings import EXTENSIONS, EmbeddingReader, EmbeddingSet
 from atelier.checkpoints.network_files import NetworkFiles
 from atelier.checkpoints.walk import natural, walk
-from atelier.families.clip import embedding_width
+from atelier.families.clip import embedding_widths
 from atelier.families.model import Model
 
 log = logger(__name__)
@@ -141,10 +141,9 @@ class Shelf:
         return self._vaes
 
     def embeddings(self, model: Model) -> EmbeddingSet:
-        """The textual inversions that fit a model's text encoder, and why the others do not."""
+        """The textual inversions that fit a model's text encoders, and why the others do not."""
         self.checkpoints()
-        width = embedding_width(model.text_encoder)
-        return self._embedding_reader.load(self._embeddings, width, self.allow_pickle)
+        return self._embedding_reader.load(self._embeddings, embedding_widths(model), self.allow_pickle)
 
     def embeddings_for(self, model: Model) -> Mapping[str, torch.Tensor]:
         """Name -> vectors [v, C], as `EncodeOptions.embeddings` wants it."""

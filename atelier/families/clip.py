@@ -194,6 +194,11 @@ def core_of(module: nn.Module) -> nn.Module:
     return getattr(module, "text_model", module)
 
 
+def embedding_widths(model: Model) -> tuple[int, ...]:
+    """C of the token embeddings of each of a model's encoders."""
+    return tuple(embedding_width(encoder) for encoder in model.text_encoders)
+
+
 def embedding_width(module: nn.Module) -> int:
     """C of the token embeddings, which a textual inversion must have."""
     return core_of(module).embeddings.token_embedding.weight.shape[1]

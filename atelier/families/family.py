@@ -89,18 +89,36 @@ class Blueprint:
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """`clip_skip` counts from 1 (the last layer). `embeddings`: name -> textual inversion vectors, [v, C]."""
+    """`clip_skip` counts from 1 (the last layer); `clip_l_skip` lets it reach the first encoder of SDXL.
+
+    `embeddings`: name -> textual inversion vectors, [v, C]; for several encoders their widths stand beside each other.
+    `negative` tells that the texts are negative prompts.
+    """
 
     clip_skip: int = 1
     emphasis: str = "Original"
     comma_backtrack: int = 20
+    clip_l_skip: bool = False
+    negative: bool = False
     embeddings: Mapping[str, torch.Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def fingerprint(self) -> tuple[Hashable, ...]:
         """Equal for options that give the same encoding; part of the key of cached encodings."""
         known = tuple((name, tuple(t.shape), float(t.double().sum())) for name, t in sorted(self.embeddings.items()))
-        return (self.clip_skip, self.emphasis, self.comma_backtrack, known)
+        return (self.clip_skip, self.emphasis, self.comma_backtrack, self.clip_l_skip, self.negative, known)
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What some families tell their network beside the text: sizes in pixels, and scores of beauty."""
+
+    width: int
+    height: int
+    crop_top: int = 0
+    crop_left: int = 0
+    low_score: float = 2.5
+    high_score: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -127,5 +145,7 @@ class Family:
     #: the raw output of the network, [N, C, h, w]
     call: Callable[[Model, ModelInputs], torch.Tensor]
     network_keys: NetworkKeys
+    #: numbers that the network is told, for the prompt and for the negative prompt; None where it is told nothing
+    sizes: Callable[[PictureFacts], tuple[tuple[float, ...], tuple[float, ...]]] | None = None
     #: the components that can be trained
     train: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -28,6 +28,12 @@ class Model:
     device: torch.device
     unet_dtype: torch.dtype
     vae_dtype: torch.dtype
+    #: of families that read a prompt twice
+    text_encoder_2: nn.Module | None = field(default=None, kw_only=True)
+
+    @property
+    def text_encoders(self) -> tuple[nn.Module, ...]:
+        return (self.text_encoder,) if self.text_encoder_2 is None else (self.text_encoder, self.text_encoder_2)
 
     @property
     def unet(self) -> nn.Module:

@@ -15,6 +15,7 @@ from atelier.families.family import Blueprint, Component, Evidence, Family, Matc
 from atelier.families.latent import LatentSpace
 from atelier.families.ldm import TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX, text_names, unet_names, vae_names
 from atelier.families.ldm_config import Config, bundled, clip_config, merged, params_of, unet_config, vae_config
+from atelier.families.marks import marked_terminal, marked_velocity
 from atelier.families.model import Model, place_of
 from atelier.families.variants import VARIANTS, variant_of
 from atelier.sampling.prediction import Prediction
@@ -124,19 +125,16 @@ def _vocabulary(evidence: Evidence) -> int:
 def _prediction(params: Config, evidence: Evidence) -> Prediction:
     """What the network predicts: the file's configuration, else marks in the file, else noise ("eps")."""
     stated = None if evidence.config is None else params_of(evidence.config).get("parameterization")
-    marks = evidence.metadata
-    hints = [marks.get(k) for k in ("modelspec.prediction_type", "prediction_type", "ss_v_parameterization")]
     if stated is not None:
         kind = {"v": "v", "v_prediction": "v", "eps": "eps", "epsilon": "eps"}[str(stated)]
     else:
-        kind = "v" if "v_pred" in evidence.shapes or any(h in ("v", "v_prediction", "True") for h in hints) else "eps"
-    terminal = "ztsnr" in evidence.shapes or marks.get("ss_zero_terminal_snr") == "True"
+        kind = "v" if marked_velocity(evidence) else "eps"
     return Prediction.scaled_linear(
         kind=kind,
         linear_start=float(params["linear_start"]),
         linear_end=float(params["linear_end"]),
         steps=int(params["timesteps"]),
-        zero_terminal_snr=bool(params.get("zero_terminal_snr", terminal)),
+        zero_terminal_snr=bool(params.get("zero_terminal_snr", marked_terminal(evidence))),
     )
 
 

@@ -15,11 +15,12 @@ from torch import nn
 
 from atelier.base.errors import AtelierError
 from atelier.base.log import fields, logger
+from atelier.checkpoints.embeddings import joined_rows
 from atelier.checkpoints.load import LoadedModel
 from atelier.checkpoints.shelf import Shelf
 from atelier.device.memory import is_out_of_memory
 from atelier.device.residency import Residency
-from atelier.families.clip import embedding_width
+from atelier.families.clip import embedding_widths
 from atelier.networks.carried import Carried, Report
 from atelier.networks.hypernetworks import Hypernetwork, attach, key_layers, read_hypernetwork
 from atelier.networks.keys import LayerMap, text_encoders
@@ -195,11 +196,11 @@ def _bundled(
     model: LoadedModel, opened: Sequence[tuple[Wanted, Network]], comments: list[str]
 ) -> tuple[Mapping[str, torch.Tensor], dict[str, Any]]:
     """Embeddings of the networks, and whose they are. Those of another width are told of."""
-    width, found, owners = embedding_width(model.text_encoder), {}, {}
+    widths, found, owners = embedding_widths(model), {}, {}
     for item, network in opened:
         for name, tensors in network.embeddings.items():
-            rows = tensors.get("", tensors.get("clip_l"))
-            if rows is None or rows.ndim != 2 or rows.shape[1] != width:
+            rows = joined_rows(tensors, widths)
+            if rows is None:
                 comments.append(f"The embedding {name!r} of <lora:{item.ask.name}> is for another family of models.")
                 continue
             found[name], owners[name] = rows, item.file

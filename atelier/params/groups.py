@@ -73,6 +73,19 @@ class StableDiffusion:
     auto_vae_precision: bool = param(True, label="Redo the VAE decode in float32 when it gives NaN")  # fmt: skip
 
 
+@part("sdxl", "Stable Diffusion XL", "Stable Diffusion")
+class StableDiffusionXL:
+    sdxl_crop_top: int = param(0, label="crop top coordinate", minimum=0, maximum=1024, step=1, hard=(0, 16384),
+                               help="Told to the network as if the picture were cut from a larger one.")
+    sdxl_crop_left: int = param(0, label="crop left coordinate", minimum=0, maximum=1024, step=1, hard=(0, 16384))
+    sdxl_refiner_low_aesthetic_score: float = param(2.5, label="SDXL low aesthetic score", minimum=0, maximum=10,
+                                                    step=0.1, help="For the refiner's negative prompt.")
+    sdxl_refiner_high_aesthetic_score: float = param(6.0, label="SDXL high aesthetic score", minimum=0, maximum=10,
+                                                     step=0.1, help="For the refiner's prompt.")
+    sdxl_clip_l_skip: bool = param(False, label="Clip skip SDXL",
+                                   help="Lets Clip skip reach the first text encoder of SDXL.")  # fmt: skip
+
+
 @part("img2img", "img2img", "Stable Diffusion")
 class Img2Img:
     inpainting_mask_weight: float = param(1.0, label="Inpainting conditioning mask strength", minimum=0, maximum=1,
@@ -229,5 +242,5 @@ class System:
                                         restart=True)  # fmt: skip
 
 
-GROUPS = (Saving, SavingPaths, StableDiffusion, Img2Img, SamplerParameters, Compatibility, Memory, ExtraNetworks,
-          Interface, Previews, Infotext, System)  # fmt: skip
+GROUPS = (Saving, SavingPaths, StableDiffusion, StableDiffusionXL, Img2Img, SamplerParameters, Compatibility, Memory,
+          ExtraNetworks, Interface, Previews, Infotext, System)  # fmt: skip

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from atelier.families.family import EncodeOptions
+import torch
+
+from atelier.families.family import EncodeOptions, PictureFacts
 from atelier.pipeline.networks import note_embeddings
 from atelier.pipeline.state import Pass
 from atelier.prompts.parse import parse_prompt
@@ -23,9 +26,9 @@ def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str])
     calls = current.plan.prompt_calls
     hires = current.notes.get("first_calls")
 
-    def scheduled(texts_until: Sequence[tuple[int, str]]) -> ScheduledEncoding:
+    def scheduled(texts_until: Sequence[tuple[int, str]], negative: bool = False) -> ScheduledEncoding:
         texts = tuple(text for _, text in texts_until)
-        encodings = _cached(current, texts, options)
+        encodings = _cached(current, texts, replace(options, negative=negative))
         return ScheduledEncoding(tuple((until, e) for (until, _), e in zip(texts_until, encodings, strict=True)))
 
     def planned(prompt: str, split: bool):
@@ -36,11 +39,30 @@ def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str])
     positive = tuple(
         tuple((part.weight, scheduled(part.schedule)) for part in planned(prompt, True)) for prompt in prompts
     )
-    negative = tuple(scheduled(planned(text, False)[0].schedule) for text in negatives)
+    negative = tuple(scheduled(planned(text, False)[0].schedule, negative=True) for text in negatives)
+    told, negative_told = told_sizes(current, len(negatives))
     return Conditioning(
         positive=positive, negative=negative, concat=current.concat, blank_concat=current.blank_concat,
-        added=current.added, negative_added=current.negative_added,
+        added={**told, **current.added}, negative_added={**negative_told, **current.negative_added},
     )  # fmt: skip
+
+
+def told_sizes(current: Pass, images: int) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
+    """What the network is told beside the texts, for prompts and for negative prompts: name -> [images, numbers]."""
+    sizes, settings = current.model.family.sizes, current.batch.run.settings
+    if sizes is None:
+        return {}, {}
+    facts = PictureFacts(
+        width=current.width,
+        height=current.height,
+        crop_top=settings.sdxl_crop_top,
+        crop_left=settings.sdxl_crop_left,
+        low_score=settings.sdxl_refiner_low_aesthetic_score,
+        high_score=settings.sdxl_refiner_high_aesthetic_score,
+    )
+    rows = (torch.tensor(numbers).expand(images, -1) for numbers in sizes(facts))
+    told, negative = ({"sizes": row} for row in rows)
+    return told, negative
 
 
 def encode_options(current: Pass) -> EncodeOptions:
@@ -50,6 +72,7 @@ def encode_options(current: Pass) -> EncodeOptions:
         clip_skip=settings.CLIP_stop_at_last_layers,
         emphasis=settings.emphasis,
         comma_backtrack=settings.comma_padding_backtrack,
+        clip_l_skip=settings.sdxl_clip_l_skip,
         embeddings={**bundled, **run.services.shelf.embeddings_for(current.model)},
     )
 
@@ -62,7 +85,7 @@ def _cached(current: Pass, texts: tuple[str, ...], options: EncodeOptions) -> li
     key = (current.model.fingerprint, carried, texts, options.fingerprint)
     found = cache.get(key) if run.settings.persistent_cond_cache else None
     if found is None:
-        with run.services.ladder.lease(current.model.text_encoder, teller=run):
+        with run.services.ladder.lease(*current.model.text_encoders, teller=run):
             work = lambda: current.model.encode_texts(list(texts), options)  # noqa: E731
             found = run.services.ladder.run("encode", work, run)
         cache.put(key, found)

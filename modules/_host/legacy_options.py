@@ -18,9 +18,8 @@ DEFAULTS = MappingProxyType({
     "outdir_init_images": "outputs/init-images", "use_save_to_dirs_for_ui": False, "outdir_videos": "outputs/videos",
     # models and sampling
     "sd_checkpoint_hash": "", "sd_checkpoint_cache": 0, "sd_checkpoints_keep_in_cpu": True, "sd_unet": "Automatic",
-    "enable_batch_seeds": True, "sdxl_clip_l_skip": False, "upcast_attn": False,
-    "hires_fix_refiner_pass": "second pass", "sdxl_crop_top": 0, "sdxl_crop_left": 0,
-    "sdxl_refiner_low_aesthetic_score": 2.5, "sdxl_refiner_high_aesthetic_score": 6.0, "sd3_enable_t5": False,
+    "enable_batch_seeds": True, "upcast_attn": False,
+    "hires_fix_refiner_pass": "second pass", "sd3_enable_t5": False,
     "sd_vae_overrides_per_model_preferences": True, "sd_vae_checkpoint_cache": 0, "auto_vae_precision_bfloat16": False,
     "sd_vae_encode_method": "Full", "sd_vae_decode_method": "Full", "img2img_editor_height": 720,
     "img2img_sketch_default_brush_color": "#ffffff", "img2img_inpaint_mask_brush_color": "#ffffff",

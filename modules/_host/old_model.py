@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from atelier.families.clip import core_of, tokenize_with
-from atelier.families.family import EncodeOptions
+from atelier.families.family import EncodeOptions, PictureFacts
 from atelier.prompts.chunks import Marks
 from atelier.prompts.counter import count_tokens
 from modules._host.checkpoints import info_of
@@ -46,14 +46,16 @@ class TextModelView:
 class ModelView:
     """Made anew from the open model; setting an attribute keeps it on the view for the time the model is open."""
 
-    is_sdxl = is_sd2 = is_sd3 = is_ssd = is_sdxl_inpaint = is_flux = False
+    is_sd3 = is_ssd = is_flux = False
     cond_stage_key = "txt"
     used_config = ""
     lowvram = False
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.is_sd1 = model.family.name == "sd1"
+        kinds = (model.family.name.startswith(start) for start in ("sd1", "sd2", "sdxl"))
+        self.is_sd1, self.is_sd2, self.is_sdxl = kinds
+        self.is_sdxl_inpaint = self.is_sdxl and model.is_inpainting
         self.sd_checkpoint_info = info_of(model.file)
         self.sd_model_checkpoint = str(model.file.path)
         self.sd_model_hash = model.file.short
@@ -81,8 +83,18 @@ class ModelView:
     def cond_stage_model_empty_prompt(self) -> torch.Tensor:  # [1, 77, C]
         return encode(self._model, [""])
 
-    def get_learned_conditioning(self, texts: Sequence[str]) -> torch.Tensor:  # [B, T, C]
-        return encode(self._model, texts)
+    def get_learned_conditioning(self, texts: Sequence[str]) -> torch.Tensor | dict[str, torch.Tensor]:  # [B, T, C]
+        """Of SDXL a dictionary: "crossattn", and "vector", the pooled vectors with what is told of the size."""
+        if self._model.family.sizes is None:
+            return encode(self._model, texts)
+        options = EncodeOptions(negative=bool(getattr(texts, "is_negative_prompt", False)))
+        with torch.no_grad():
+            found = self._model.encode_texts(list(texts), options)
+        pooled = torch.stack([e.pooled for e in found])
+        width, height = getattr(texts, "width", None) or 1024, getattr(texts, "height", None) or 1024
+        told, negative_told = self._model.family.sizes(PictureFacts(width, height))
+        sizes = torch.tensor([negative_told if options.negative else told] * len(found))
+        return {"crossattn": torch.stack([e.vectors for e in found]), "vector": told_vector(self._model, pooled, sizes)}
 
     def encode_first_stage(self, x: torch.Tensor) -> torch.Tensor:  # [B, 3, H, W] in -1..1 -> scaled [B, C, h, w]
         return self._model.encode_images(x)
@@ -110,6 +122,12 @@ class ModelView:
         return self
 
 
+def told_vector(model: Any, pooled: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:  # [B, P], [B, n] -> [B, V]
+    """All that the network of SDXL is told beside the text's vectors, each number spread out as the network does it."""
+    spread = model.denoiser.add_time_proj(sizes.flatten().to(pooled.device)).reshape(len(sizes), -1)
+    return torch.cat([pooled, spread.to(pooled)], dim=1)
+
+
 def encode(model: Any, texts: Sequence[str]) -> torch.Tensor:  # [B, T, C]
     with torch.no_grad():
         return torch.stack([e.vectors for e in model.encode_texts(list(texts), EncodeOptions())])
@@ -128,4 +146,5 @@ def _marks(model: Any) -> Marks:
 
 def layers_of(model: Any) -> list[Any]:
     """Every module of the model, as extensions walk them to change convolutions."""
-    return [module for part in (model.denoiser, model.vae, core_of(model.text_encoder)) for module in part.modules()]
+    encoders = (core_of(encoder) for encoder in model.text_encoders)
+    return [module for part in (model.denoiser, model.vae, *encoders) for module in part.modules()]

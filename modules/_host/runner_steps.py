@@ -16,6 +16,7 @@ from modules._host.script import (
     PostProcessMaskOverlayArgs,
     PostSampleArgs,
 )
+from modules._host.text_conds import shown, taken
 from modules._host.ticket import Ticket, ticket_of
 
 #: the keys under which a pass keeps the host's views
@@ -80,14 +81,18 @@ class StepHooks:
         self.host.state.sampling_step = step.index
         if not self.host.callbacks.listening("cfg_denoiser"):
             return
-        view = DenoiserView.of(sampling_pass, step)
+        view, cond, model = DenoiserView.of(sampling_pass, step), step.cond, sampling_pass.model
+        told, negative_told = cond.added.get("sizes", ()), cond.negative_added.get("sizes", ())
+        rows = [told[image] for image in cond.images] if len(told) else []
         params = CFGDenoiserParams(
-            step.x_rows, step.cond.concat, step.sigma_rows, step.index, step.total, step.cond.vectors,
-            step.cond.negative, view,
+            step.x_rows, cond.concat, step.sigma_rows, step.index, step.total,
+            shown(model, cond.vectors, cond.pooled, rows),
+            shown(model, cond.negative, cond.negative_pooled, list(negative_told)), view,
         )  # fmt: skip
         self.host.callbacks.fire("cfg_denoiser", params)
         step.x_rows, step.sigma_rows = params.x, params.sigma
-        step.cond.vectors, step.cond.negative = params.text_cond, params.text_uncond
+        cond.vectors, cond.pooled = taken(params.text_cond, cond.pooled)
+        cond.negative, cond.negative_pooled = taken(params.text_uncond, cond.negative_pooled)
 
     @hookimpl
     def after_denoise(self, sampling_pass: Pass, step: Any) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from torch import nn
 
 from atelier.device.estimate import CUSHION, FARTHEST, Estimate, Estimator, Sizes, gigabytes
 from tests.device.tracing import peak_of
+from tests.families.test_sdxl import BASE_UNET, REFINER_UNET
 from tests.tiny import FULL, TinySizes, tiny_unet, tiny_vae
 
 MPS = torch.device("mps")
@@ -52,6 +54,20 @@ def near(estimate, counted, low=0.98, high=1.15):
 def test_a_full_size_denoiser(meta_unet, rows, height, width):
     estimate = Estimator().denoiser(meta_unet, rows, height, width, "sdpa")
     assert near(estimate, peak_of(meta_unet, denoise(meta_unet, rows, height, width)))
+
+
+@pytest.mark.parametrize("config", [BASE_UNET, REFINER_UNET])
+def test_full_size_denoisers_of_sdxl(config):
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**config).half()
+    make = {"device": "meta", "dtype": torch.half}
+    numbers = (config["projection_class_embeddings_input_dim"] - 1280) // 256
+    told = {"text_embeds": torch.zeros(2, 1280, **make), "time_ids": torch.zeros(2, numbers, device="meta")}
+    context = torch.zeros(2, 77, config["cross_attention_dim"], **make)
+    work = lambda: unet(  # noqa: E731
+        torch.zeros(2, 4, 128, 128, **make), torch.zeros(2, device="meta"), context, added_cond_kwargs=told
+    )
+    assert near(Estimator().denoiser(unet, 2, 128, 128, "sdpa"), peak_of(unet, work))
 
 
 def test_attention_that_keeps_its_scores(meta_unet):
