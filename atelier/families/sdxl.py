@@ -38,6 +38,7 @@ from atelier.families.sgm import (
     encoder_params,
     unfit,
 )
+from atelier.families.variants import VARIANTS
 from atelier.sampling.conditioning import TextEncoding
 
 L_PREFIX = f"{FIRST_TEXT}transformer."
@@ -67,7 +68,7 @@ def match(evidence: Evidence) -> Match | NoMatch:
     refusal = unfit(evidence, 320, BLOCKS)
     if refusal is not None:
         return refusal
-    return Match("inpainting" if shapes[UNET_PREFIX + FIRST][1] == 9 else "")
+    return Match(VARIANTS[shapes[UNET_PREFIX + FIRST][1]])
 
 
 def blueprint(evidence: Evidence) -> Blueprint:

@@ -33,6 +33,7 @@ from atelier.families.sgm import (
     encoder_params,
     unfit,
 )
+from atelier.families.variants import VARIANTS
 from atelier.sampling.conditioning import TextEncoding
 
 PREFIX = f"{FIRST_TEXT}model."
@@ -52,7 +53,7 @@ def match(evidence: Evidence) -> Match | NoMatch:
     context = context_width(evidence)
     if context != norm[0]:
         return NoMatch(f"its denoiser reads text vectors of width {context}, its encoder gives {norm[0]}", (), 3)
-    return unfit(evidence, 384, BLOCKS) or Match("inpainting" if shapes[UNET_PREFIX + FIRST][1] == 9 else "")
+    return unfit(evidence, 384, BLOCKS) or Match(VARIANTS.get(shapes[UNET_PREFIX + FIRST][1], ""))
 
 
 def blueprint(evidence: Evidence) -> Blueprint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from atelier.families.marks import marked_terminal, marked_velocity
 from atelier.families.model import Model, place_of
 from atelier.families.openclip import openclip_config
 from atelier.families.sd1 import FIRST, VAE_WIDTHS, vae_component
+from atelier.families.variants import VARIANTS, variant_of
 from atelier.sampling.prediction import Prediction
 from atelier.sampling.step import ModelInputs
 
@@ -27,8 +29,6 @@ LATENT = LatentSpace(channels=4, factor=8, scale=0.13025, preview=PREVIEW)
 FIRST_TEXT = "conditioner.embedders.0."
 SECOND_TEXT = "conditioner.embedders.1."
 LABEL = f"{UNET_PREFIX}label_emb.0.0.weight"
-#: what other numbers of input channels mean
-OTHER_CHANNELS = {8: "a model that edits by instruction"}.get
 #: empty tensors of models over continuous noise levels (EDM), whose schedule is another one
 CONTINUOUS = ("edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
 
@@ -41,9 +41,9 @@ def own(evidence: Evidence) -> bool:
 def unfit(evidence: Evidence, width: int, blocks: Mapping[str, int]) -> NoMatch | None:
     """Why a file of this family's layout cannot be used all the same. `blocks`: layers of attention by place."""
     first = evidence.shapes[UNET_PREFIX + FIRST]
-    if first[1] not in (4, 9):
-        what = OTHER_CHANNELS(first[1]) or f"a model with {first[1]} input channels"
-        return NoMatch(f"it is {what}, which this version cannot run", (), 4, near=True)
+    variant = variant_of(evidence, first[1])
+    if isinstance(variant, NoMatch):
+        return replace(variant, score=4)
     if any(name in evidence.shapes for name in CONTINUOUS):
         return NoMatch("it was trained on continuous noise levels (EDM), which is not known here", (), 4, near=True)
     if own(evidence):
@@ -100,9 +100,7 @@ def assembled(evidence: Evidence, params: Config, encoders: Mapping[str, Compone
     widths = vae["block_out_channels"]
     usual = tuple(widths) == VAE_WIDTHS
     latent = LatentSpace(vae["latent_channels"], 2 ** (len(widths) - 1), scale, preview=PREVIEW if usual else ())
-    return Blueprint(
-        components, _prediction(params, evidence), latent, in_channels, "inpainting" if in_channels == 9 else ""
-    )
+    return Blueprint(components, _prediction(params, evidence), latent, in_channels, VARIANTS.get(in_channels, ""))
 
 
 def _pooled_width(evidence: Evidence, encoders: Mapping[str, Component]) -> int:

@@ -127,6 +127,7 @@ def test_variants_by_header(tmp_path, base):
     first = UNET_PREFIX + "input_blocks.0.0.weight"
     family, match, evidence = identified(tmp_path, {**shapes, first: (320, 9, 3, 3)})
     assert (family.name, match.variant) == ("sdxl", "inpainting") and family.blueprint(evidence).in_channels == 9
+    assert identified(tmp_path, {**shapes, first: (320, 8, 3, 3)})[1].variant == "edit"
     marked = identified(tmp_path, {**shapes, "v_pred": (0,), "ztsnr": (0,)})
     prediction = marked[0].blueprint(marked[2]).prediction
     assert prediction.kind == "v" and prediction.sigma_max > 1000
@@ -153,7 +154,7 @@ def test_a_configuration_beside_the_file_wins(base):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({UNET_PREFIX + "input_blocks.0.0.weight": (320, 8, 3, 3)}, "edits by instruction"),
+        ({UNET_PREFIX + "input_blocks.0.0.weight": (320, 7, 3, 3)}, "upscaling"),
         ({"edm_mean": (4,)}, "EDM"),
         ({f"{UNET_PREFIX}input_blocks.8.1.transformer_blocks.{n}": None for n in range(4, 10)}, "distilled"),
         ({"conditioner.embedders.1": None}, "two text encoders"),
