@@ -308,6 +308,8 @@ def _known_names(request: GenerationRequest, lists: Capabilities) -> dict[str, A
     sampler, scheduler = resolve_sampler(lists, request.sampling.sampler, request.sampling.scheduler)
     found: dict[str, Any] = {"sampling.sampler": sampler, "sampling.scheduler": scheduler}
     hires = request.hires
+    if request.refiner_checkpoint and request.refiner_checkpoint.lower() not in SAME:
+        found["refiner.checkpoint"] = get_model(lists, request.refiner_checkpoint, "refiner.checkpoint").title
     if not hires.enabled:
         return found
     upscalers = lists.choices("hires_upscalers")

@@ -184,6 +184,7 @@ class Engine:
 
     def _refresh(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
         self.services.shelf.scan()
+        self.services.approx.scan()
         self.services.styles.reload()
         return {"state": "done"}
 

@@ -32,6 +32,7 @@ window.atelier = window.atelier || {};
         plus: "M12 5v14M5 12h14",
         pause: "M8 5v14M16 5v14",
         play: "M7 4l13 8-13 8z",
+        sparkle: "M11 3l2 6 6 2-6 2-2 6-2-6-6-2 6-2zM19 16v5M16.5 18.5h5",
         open: "M10 5H5v14h14v-5M13 4h7v7M20 4l-9 9",
     };
     const SPACE = "http://www.w3.org/2000/svg";

@@ -28,6 +28,7 @@ window.atelier = window.atelier || {};
             const told = {id: atelier.jobId(this.tab)};
             try {
                 Object.assign(told, await this.sources());
+                atelier.hires.tell(this, told);
             } catch (error) {
                 this.fail(error);
                 return atelier.wire({cancelled: true}, values);
@@ -42,6 +43,8 @@ window.atelier = window.atelier || {};
         }
 
         async sources() { return {}; }
+
+        upscale() { atelier.hires.begin(this); }
 
         // Who is quicker than the model gets a picture in the model's own size all the same.
         awaitModel() {
@@ -94,7 +97,7 @@ window.atelier = window.atelier || {};
 
         attach(id) {
             if (this.following) this.following.stop();
-            Object.assign(this, {job: id, pictures: [], stage: "", fresh: true, ending: "", notes: []});
+            Object.assign(this, {job: id, last: id, pictures: [], stage: "", fresh: true, ending: "", notes: []});
             this.pace = new atelier.Pace();
             this.setBusy(true);
             this.progress.hidePreview();
@@ -183,14 +186,14 @@ window.atelier = window.atelier || {};
             const others = this.pictures.filter((picture) => picture.sha256 !== event.sha256);
             this.pictures = [...others, {...event}];
             this.progress.hidePreview();
-            this.gallery.set(this.pictures, event.sha256);
+            this.gallery.set(atelier.hires.arranged(this), event.sha256);
             this.fresh = false;
         }
 
         take(pictures) {
             this.pictures = pictures.map((picture) => ({...picture}));
             this.progress.hidePreview();
-            this.gallery.set(this.pictures);
+            this.gallery.set(atelier.hires.arranged(this), atelier.hires.first(this));
             this.fresh = false;
         }
 
@@ -217,7 +220,7 @@ window.atelier = window.atelier || {};
             try {
                 const pictures = await atelier.api.get(`atelier/v1/jobs/${encodeURIComponent(id)}/pictures`);
                 if (this.job === null && pictures.length) this.take(pictures);
-                if (this.job === null && !pictures.length && this.fresh) this.gallery.clear();
+                if (this.job === null && !pictures.length && this.fresh && !atelier.hires.of(this)) this.gallery.clear();
             } catch (error) {
                 console.warn("pictures of the job are not known", error.message);
             }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Library:
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._open: OrderedDict[Path, _Open] = OrderedDict()
+        self._held = 0
 
     @property
     def current(self) -> LoadedModel | None:
@@ -62,15 +64,26 @@ class Library:
     def open_models(self) -> tuple[LoadedModel, ...]:
         return tuple(entry.model for entry in self._open.values())
 
-    def open(self, checkpoint: str | None = None, vae: str = AUTOMATIC) -> LoadedModel:
+    @contextmanager
+    def holding(self, count: int) -> Iterator[None]:
+        """Up to `count` models stay open inside the block, whatever the limit; at its end the limit counts again."""
+        before, self._held = self._held, max(self._held, count)
+        try:
+            yield
+        finally:
+            self._held = before
+            self._close_surplus()
+
+    def open(self, checkpoint: str | None = None, vae: str = AUTOMATIC, vae_first: bool = True) -> LoadedModel:
         """The named checkpoint with the named VAE, loaded if it is not open.
 
         `checkpoint` None or "" means the current one, or the default. `vae` is a name, "Automatic" (the one that
-        belongs to the checkpoint, else its own) or "None" (always its own). Raises `NotFound`, `BadModelFile`,
+        belongs to the checkpoint, else its own) or "None" (always its own). Without `vae_first` a VAE that belongs to
+        the checkpoint comes before one that is named. Raises `NotFound`, `BadModelFile`,
         `UnknownModel` or `ForbiddenPickle`; the model that was current then still is.
         """
         file = self._resolve(checkpoint)
-        wanted_vae = self._resolve_vae(vae, file)
+        wanted_vae = self._resolve_vae(vae, file, vae_first)
         entry = self._open.get(file.path)
         stamp = _stamp(file.path)
         # A file that is gone leaves the loaded model as it is; a file that was replaced is loaded again.
@@ -116,10 +129,11 @@ class Library:
                     return model.file
             raise
 
-    def _resolve_vae(self, vae: str, file: CheckpointFile) -> VaeFile | None:
+    def _resolve_vae(self, vae: str, file: CheckpointFile, vae_first: bool) -> VaeFile | None:
         if vae == NONE:
             return None
-        found = self.shelf.vae_for(file) if vae in ("", AUTOMATIC) else self.shelf.find_vae(vae)
+        own = self.shelf.vae_for(file) if vae in ("", AUTOMATIC) or not vae_first else None
+        found = own if own is not None or vae in ("", AUTOMATIC) else self.shelf.find_vae(vae)
         return None if found is None else self.shelf.hashed_vae(found)
 
     def _keep(self, model: LoadedModel, stamp: Stamp | None, replaced: LoadedModel | None = None) -> None:
@@ -128,11 +142,14 @@ class Library:
         self._open[model.file.path] = _Open(model, stamp)
         if replaced is not None:
             self._on_closed(replaced)
-        while len(self._open) > max(1, self.limit):
+        self._close_surplus()
+        self._on_opened(model)
+
+    def _close_surplus(self) -> None:
+        while len(self._open) > max(1, self.limit, self._held):
             _, old = self._open.popitem(last=False)
             log.info("checkpoint closed %s", fields(file=old.model.file.name))
             self._on_closed(old.model)
-        self._on_opened(model)
 
 
 def _path_of(vae: VaeFile | None) -> Path | None:

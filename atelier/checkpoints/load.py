@@ -63,12 +63,15 @@ class LoadedModel(Model):
         return self.family.call(self, inputs)
 
     def encode_images(
-        self, pixels: torch.Tensor, generator: torch.Generator | None = None, noise: torch.Tensor | None = None
-    ) -> torch.Tensor:  # [B, 3, H, W] in -1..1 -> scaled [B, C, h, w]
-        return encode_images(self, pixels, generator, noise)
+        self, pixels: torch.Tensor, generator: torch.Generator | None = None, noise: torch.Tensor | None = None,
+        *, tiled: bool = False, wrap: bool = False,
+    ) -> torch.Tensor:  # [B, 3, H, W] in -1..1 -> scaled [B, C, h, w]  # fmt: skip
+        return encode_images(self, pixels, generator, noise, tiled, wrap)
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:  # scaled [B, C, h, w] -> [B, 3, H, W], about -1..1
-        return decode(self, latents)
+    def decode(
+        self, latents: torch.Tensor, *, tiled: bool = False, wrap: bool = False
+    ) -> torch.Tensor:  # scaled [B, C, h, w] -> [B, 3, H, W], about -1..1
+        return decode(self, latents, tiled, wrap)
 
     def use_vae_dtype(self, dtype: torch.dtype) -> None:
         """The VAE computes in another precision from now on."""

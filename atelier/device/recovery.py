@@ -183,14 +183,14 @@ def _stream(ladder: Ladder) -> bool:
 HALVE = "the batch goes through the model in smaller pieces"
 STAGES = MappingProxyType({
     "load": "loading the model", "place": "bringing the model to the device",
-    "encode": "reading the prompt or the picture", "sample": "sampling", "decode": "decoding",
+    "encode": "reading the prompt", "picture": "reading the picture", "sample": "sampling", "decode": "decoding",
 })  # fmt: skip
 EVERYWHERE = tuple(STAGES)
 RUNGS = (
     Rung("caches were dropped", EVERYWHERE, _drop_caches, relief=True),
     Rung("models that are not needed now left the device", EVERYWHERE, _evict, relief=True),
-    Rung("the picture is decoded in tiles", ("decode",), _tile),
-    Rung("attention goes in slices", ("encode", "sample", "decode"), _split),
+    Rung("the picture goes through the VAE in tiles", ("picture", "decode"), _tile),
+    Rung("attention goes in slices", ("encode", "picture", "sample", "decode"), _split),
     Rung(HALVE, ("sample",), _halve),
     Rung("the model goes through the device block by block", ("place", "sample"), _stream),
 )

@@ -43,7 +43,8 @@ class InpaintFrame:
     """`image` RGB for the encoder and `mask` L, both of working size.
 
     `mask` is None when it was blank under "only masked": plain img2img follows. `overlay` RGBA and `box` bring the
-    result back; `full_mask` L has the overlay's size.
+    result back; `full_mask` L and `original`, the picture as it
+    was, have the overlay's size.
     """
 
     image: Image.Image
@@ -51,6 +52,7 @@ class InpaintFrame:
     overlay: Image.Image | None = None
     box: Box | None = None
     full_mask: Image.Image | None = None
+    original: Image.Image | None = None
 
     def finish(self, result: Image.Image) -> Image.Image:
         """The result under the untouched parts of the original, at its place."""
@@ -79,7 +81,7 @@ def _only_masked(image: Image.Image, mask: Image.Image, options: InpaintOptions,
         return InpaintFrame(_resized(image, options, resampler))
     part = resize(image.crop(box), *target, FILL, resampler)
     part_mask = resize(mask.crop(box), *target, FILL)
-    return InpaintFrame(_filled(part, part_mask, options.fill), part_mask, cut_out(image, mask), box, mask)
+    return InpaintFrame(_filled(part, part_mask, options.fill), part_mask, cut_out(image, mask), box, mask, image)
 
 
 def _whole(image: Image.Image, mask: Image.Image, options: InpaintOptions, resampler: Resampler) -> InpaintFrame:
@@ -91,7 +93,7 @@ def _whole(image: Image.Image, mask: Image.Image, options: InpaintOptions, resam
         filled = _filled(image, mask.resize(image.size), options.fill)
     else:
         filled = _filled(image, mask, options.fill)
-    return InpaintFrame(filled, mask, cut_out(overlay_of, full), None, full)
+    return InpaintFrame(filled, mask, cut_out(overlay_of, full), None, full, overlay_of)
 
 
 def _resized(image: Image.Image, options: InpaintOptions, resampler: Resampler) -> Image.Image:

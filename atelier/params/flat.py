@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from atelier.base.errors import BadRequest, NotFound
+from atelier.params.built_in_scripts import values_of_scripts
 from atelier.params.field import UNSET, Declaration
 from atelier.params.infotext import SAME_VALUES, PasteRules, parse_infotext, paste
 from atelier.params.request import DECLARATIONS, KINDS, GenerationRequest
@@ -51,14 +52,12 @@ EXTRAS = (
     Extra("script_name", "string", None, "Title of one selectable script.", passed_on=True),
     Extra("script_args", "array", (), "All its arguments, in order.", passed_on=True),
     Extra("alwayson_scripts", "object", MappingProxyType({}), "Arguments of scripts by title.", passed_on=True),
-    Extra("refiner_checkpoint", "string", None, "Another checkpoint for the last steps.", passed_on=True),
-    Extra("refiner_switch_at", "number", None, "Fraction of the steps after which it takes over.", passed_on=True),
     Extra("disable_extra_networks", "boolean", False, "Take network tags out without using them.", passed_on=True),
     Extra("do_not_save_samples", "boolean", False, "Not used, see save_images."),
     Extra("do_not_save_grid", "boolean", False, "Not used, see save_images."),
     Extra("force_task_id", "string", None, "The id under which progress can be asked for."),
     Extra("infotext", "string", None, "Parameters as text; fills every field that is not given."),
-    Extra("firstpass_image", "string", None, "Not used."),
+    Extra("firstpass_image", "string", None, "A finished picture for hires fix, as base64.", ("txt2img",)),
     Extra("comments", "object", None, "Not used."),
 )
 
@@ -127,6 +126,13 @@ def request_from_flat(
             same = value == SAME_VALUES.get(declaration.path)
             changes[declaration.path] = None if same else _as_flat(declaration).check(value)
     changes |= _pictures(given, base, changes, store) if kind == "img2img" else _first_pass(given, base, changes)
+    if kind == "txt2img" and given.get("firstpass_image"):
+        changes["hires.image"] = image_from(given["firstpass_image"], "firstpass_image", store)
+    if "refiner.checkpoint" in changes:
+        # The flat form has no switch: a checkpoint is enough.
+        changes["refiner.enabled"] = bool(changes["refiner.checkpoint"])
+    values, given["alwayson_scripts"] = values_of_scripts(given.get("alwayson_scripts"), kind)
+    changes |= values
     if not given.get("sampler_name") and given.get("sampler_index"):
         changes["sampling.sampler"] = given["sampler_index"]
     elif changes.get("sampling.sampler") == "":
@@ -168,7 +174,8 @@ def _check_extra(extra: Extra, given: Mapping[str, Any]) -> None:
     wanted = {"string": str, "number": (int, float), "integer": int, "boolean": (bool, int), "array": (list, tuple),
               "object": Mapping}[extra.type]  # fmt: skip
     # A stored picture may stand where its base64 text is expected.
-    if extra.name in given and not isinstance(given[extra.name], wanted) and extra.name not in PICTURES:
+    stored = extra.name in PICTURES or extra.name == "firstpass_image"
+    if extra.name in given and not isinstance(given[extra.name], wanted) and not stored:
         raise BadRequest(extra.name, f"expected {extra.type}, got {type(given[extra.name]).__name__}.")
 
 

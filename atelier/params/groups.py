@@ -21,6 +21,9 @@ class Saving:
     jpeg_quality: int = param(80, label="Quality for saved jpeg and avif images", minimum=1, maximum=100, step=1)
     webp_lossless: bool = param(False, label="Use lossless compression for webp images")
     img_max_size_mp: int = param(200, label="Maximum image size, in megapixels", minimum=1, maximum=1000, step=1)
+    save_images_before_highres_fix: bool = param(False, label="Save a copy of image before applying highres fix")
+    save_images_before_color_correction: bool = param(
+        False, label="Save a copy of image before applying color correction to img2img results")
     save_mask: bool = param(False, label="Save the inpainting mask")
     save_mask_composite: bool = param(False, label="Save the masked composite")
     save_incomplete_images: bool = param(False, label="Save interrupted images")
@@ -70,7 +73,26 @@ class StableDiffusion:
     randn_source: str = param("CPU", label="Random number generator source", choices=("GPU", "CPU", "NV"),
                               infotext="RNG", help="CPU and NV give the same pictures on every device.")
     tiling: bool = param(False, label="Tiling", infotext="Tiling")
-    auto_vae_precision: bool = param(True, label="Redo the VAE decode in float32 when it gives NaN")  # fmt: skip
+    hires_fix_refiner_pass: str = param("second pass", label="Hires fix: which pass to enable refiner for",
+                                        choices=("first pass", "second pass", "both passes"),
+                                        infotext="Hires refiner")  # fmt: skip
+
+
+@part("vae", "VAE", "Stable Diffusion")
+class Vae:
+    sd_vae_overrides_per_model_preferences: bool = param(
+        True, label="Selected VAE overrides per-model preferences",
+        help="Off: the VAE named in a checkpoint's own notes, or beside it, comes before the one selected.")
+    auto_vae_precision_bfloat16: bool = param(
+        False, label="Automatically convert VAE to bfloat16",
+        help="Tried first when a VAE in float16 gives NaN; needs less memory than float32.")
+    auto_vae_precision: bool = param(True, label="Automatically revert VAE to 32-bit floats",
+                                     help="Redo the work of a VAE in float32 when it gives NaN.")
+    sd_vae_encode_method: str = param("Full", label="VAE type for encode", choices=("Full", "TAESD"),
+                                      infotext="VAE Encoder",
+                                      help="TAESD is fast and approximate; its file belongs into models/VAE-approx.")
+    sd_vae_decode_method: str = param("Full", label="VAE type for decode", choices=("Full", "TAESD"),
+                                      infotext="VAE Decoder")  # fmt: skip
 
 
 @part("sdxl", "Stable Diffusion XL", "Stable Diffusion")
@@ -94,7 +116,8 @@ class Img2Img:
                                             step=0.001, infotext="Noise multiplier")
     img2img_extra_noise: float = param(0.0, label="Extra noise multiplier for img2img and hires fix", minimum=0,
                                        maximum=1, step=0.01, infotext="Extra noise")
-    img2img_color_correction: bool = param(False, label="Apply color correction to img2img results")
+    img2img_color_correction: bool = param(
+        False, label="Apply color correction to img2img results to match original colors.")
     img2img_fix_steps: bool = param(False, label="With img2img, do exactly the amount of steps the slider specifies")
     img2img_background_color: str = param("#ffffff", label="Fill transparent parts of the input image with this colour")
     return_mask: bool = param(False, label="Return the mask with the results")
@@ -152,6 +175,11 @@ class Compatibility:
                                            help="Repeats seeds of programs before A1111 1.8.")
     use_old_scheduling: bool = param(False, label="Use old prompt editing timelines",
                                      infotext="Old prompt editing timelines")
+    use_old_hires_fix_width_height: bool = param(
+        False, label="For hires fix, use width/height sliders to set final resolution rather than first pass")
+    refiner_switch_by_sample_steps: bool = param(False, label="Switch to refiner by sampling steps instead of model "
+                                                              "timesteps",
+                                                 infotext="Refiner switch by sampling steps")
     enable_quantization: bool = param(False, label="Round noise levels to the model's table in k-samplers")
     batch_cond_uncond: bool = param(True, label="Batch positive and negative prompt in one model call")
     pad_cond_uncond: bool = param(False, label="Pad prompt and negative prompt to the same length",
@@ -168,7 +196,7 @@ class Memory:
         "Automatic", label="Cross attention optimization", choices=("Automatic", "sdp", "split", "xformers"),
         help="sdp: torch's own; split: in slices, for little memory. Automatic takes what the command line says, else "
              "sdp.")
-    vae_tile_from: int = param(1536, label="Decode in tiles from this side length, in pixels; 0 never", minimum=0,
+    vae_tile_from: int = param(1536, label="VAE works in tiles from this side length, in pixels; 0 never", minimum=0,
                                maximum=8192, step=64)  # fmt: skip
 
 
@@ -194,6 +222,8 @@ class Interface:
     send_size: bool = param(True, label="Send size when sending prompt or image to another interface")
     interrupt_after_current: bool = param(False, label="Interrupt finishes the current image first")
     return_grid: bool = param(True, label="Show grid in gallery")
+    hires_button_gallery_insert: bool = param(False, label="Insert [✨] hires button results to gallery",
+                                              help="Off: the result takes the place of the picture it was made from.")
     localization: str = param("None", label="Localization", restart=True)
     keyedit_precision_attention: float = param(0.1, label="Precision for (attention:1.1) when editing the prompt",
                                                minimum=0.01, maximum=0.2, step=0.001)  # fmt: skip
@@ -242,5 +272,5 @@ class System:
                                         restart=True)  # fmt: skip
 
 
-GROUPS = (Saving, SavingPaths, StableDiffusion, StableDiffusionXL, Img2Img, SamplerParameters, Compatibility, Memory,
-          ExtraNetworks, Interface, Previews, Infotext, System)  # fmt: skip
+GROUPS = (Saving, SavingPaths, StableDiffusion, StableDiffusionXL, Vae, Img2Img, SamplerParameters, Compatibility,
+          Memory, ExtraNetworks, Interface, Previews, Infotext, System)  # fmt: skip

@@ -15,6 +15,7 @@ from atelier.params.groups import GROUPS
 from atelier.params.infotext_legacy import (
     ABSENT,
     ALIASES,
+    NO_CHECKPOINT,
     SAME_CHECKPOINT,
     SAME_SAMPLER,
     SAME_SCHEDULER,
@@ -25,6 +26,7 @@ from atelier.params.infotext_legacy import (
 )
 from atelier.params.parts import MASKED_CONTENT
 from atelier.params.request import DECLARATIONS, KINDS, GenerationRequest
+from atelier.params.told import told
 
 #: the order in which the first keys stand; the others follow as they come, then LAST
 HEAD = (
@@ -174,36 +176,8 @@ WORDS: Mapping[str, _Words] = MappingProxyType({
 #: texts that stand for an empty choice
 SAME_VALUES = MappingProxyType({
     "hires.sampler": SAME_SAMPLER, "hires.scheduler": SAME_SCHEDULER, "hires.checkpoint": SAME_CHECKPOINT,
+    "refiner.checkpoint": NO_CHECKPOINT,
 })  # fmt: skip
-
-
-def _written(path: str, request: GenerationRequest) -> bool:
-    """Whether a value is worth a place in the text; one that has no effect is not told."""
-    part, _, name = path.partition(".")
-    hires, mask, seed = request.hires, request.mask, request.seed
-    if part == "prompt" or path == "batch.size":
-        return False
-    if path in ("seed.subseed", "seed.subseed_strength"):
-        return seed.subseed_strength != 0
-    if path in ("seed.resize_from_w", "seed.resize_from_h"):
-        return seed.resize_from_w > 0 and seed.resize_from_h > 0
-    if part == "hires":
-        resized = hires.resize_x > 0 or hires.resize_y > 0
-        same = {"prompt": request.prompt.positive, "negative": request.prompt.negative, "steps": 0,
-                "sampler": request.sampling.sampler, "scheduler": request.sampling.scheduler}  # fmt: skip
-        if not hires.enabled or request.kind != "txt2img":
-            return False
-        if name in ("scale", "resize_x", "resize_y"):
-            return resized == (name != "scale")
-        return request.get(path) not in (same.get(name), "", None)
-    if part == "source":
-        return request.kind == "img2img" and request.get(path) is not None
-    if part == "mask":
-        needed = {"padding": mask.only_masked, "blur_x": mask.blur_x == mask.blur_y}
-        return request.inpainting and needed.get(name, True)
-    if path == "output.tiling":
-        return bool(request.output.tiling)
-    return request.get(path) is not None
 
 
 def infotext_fields(request: GenerationRequest) -> dict[str, Any]:
@@ -216,7 +190,7 @@ def infotext_fields(request: GenerationRequest) -> dict[str, Any]:
     for declaration in DECLARATIONS:
         path, label = declaration.path, declaration.param.infotext
         words = WORDS.get(path)
-        if not _written(path, request) or not (label or words):
+        if not told(path, request) or not (label or words):
             continue
         value = request.get(path)
         if words is not None:
@@ -339,12 +313,19 @@ def _request_changes(
     if kind == "txt2img":
         # A1111 takes any denoising strength for a hires fix; a text of img2img would switch it on.
         resized = any(str(values.get(f"Hires resize-{side}", 0)) not in ("", "0") for side in (1, 2))
-        told = "Hires upscale" in values or "Hires upscaler" in values or resized
-        changes["hires.enabled"] = "Denoising strength" in values and told
+        hires = "Hires upscale" in values or "Hires upscaler" in values or resized
+        changes["hires.enabled"] = "Denoising strength" in values and hires
+        if changes["hires.enabled"]:
+            # What such a text does not tell had no effect on its picture.
+            for path in ("hires.steps", "hires.cfg_scale"):
+                changes.setdefault(path, 0)
     if "Seed" in values:
         # The text of a picture without variation says nothing of it.
         for path in ("seed.subseed_strength", "seed.resize_from_w", "seed.resize_from_h"):
             changes.setdefault(path, 0)
+    for path, label in (("refiner.enabled", "Refiner"), ("soft.enabled", "Soft inpainting enabled")):
+        if (label in values or "Steps" in values) and _reads(path, kind, rules):
+            changes[path] = str(values.get(label, "False")) not in ("", "False", NO_CHECKPOINT)
     return changes
 
 
@@ -353,7 +334,7 @@ def _reads(path: str, kind: str, rules: PasteRules) -> bool:
     if rules.fields is not None and path not in rules.fields:
         return False
     part = path.partition(".")[0]
-    return part != "hires" if kind == "img2img" else part not in ("source", "mask")
+    return part != "hires" if kind == "img2img" else part not in ("source", "mask", "soft")
 
 
 def _sampler(values: Mapping[str, Any], rules: PasteRules) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 SAME_SAMPLER = "Use same sampler"
 SAME_SCHEDULER = "Use same scheduler"
 SAME_CHECKPOINT = "Use same checkpoint"
+NO_CHECKPOINT = "None"
 
 #: what a key that is not written means; numbers and texts are those that A1111's extensions are handed
 ABSENT = MappingProxyType({

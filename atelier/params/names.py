@@ -106,5 +106,6 @@ def _aliases(model: ModelInfo) -> tuple[str, ...]:
     bare = title.rpartition(" [")[0] if title.endswith("]") else title
     file = bare.rpartition("/")[2]
     stem = bare.rpartition(".")[0] or bare
-    names = (title, bare, file, stem, file.rpartition(".")[0], model.name, model.hash, model.sha256)
+    short = f"{model.name} [{model.hash}]" if model.hash else ""
+    names = (title, bare, file, stem, file.rpartition(".")[0], model.name, short, model.hash, model.sha256)
     return tuple(name for name in names if name)

@@ -121,7 +121,27 @@ class HiRes:
                         infotext="Hires prompt", help="Empty takes the prompt of the first pass.", max_length=100_000)
     negative: str = param("", label="Hires negative prompt", api="hr_negative_prompt", a1111="hr_negative_prompt",
                           elem="hires_neg_prompt", infotext="Hires negative prompt",
-                          help="Empty takes the negative prompt of the first pass.", max_length=100_000)  # fmt: skip
+                          help="Empty takes the negative prompt of the first pass.", max_length=100_000)
+    cfg_scale: float = param(0.0, label="Hires CFG Scale", minimum=0, maximum=30, step=0.5, hard=(0, 1000),
+                             api="hr_cfg", a1111="hr_cfg", elem="hr_cfg", infotext="Hires CFG Scale",
+                             help="0 takes the CFG scale of the first pass.")
+    image: ImageRef | None = param(None, label="Finished picture",
+                                   help="Taken in the place of a first pass.")  # fmt: skip
+
+
+@part("refiner")
+class Refiner:
+    """Another checkpoint that takes over in the middle of a pass."""
+
+    enabled: bool = param(False, label="Refiner", elem="enable",
+                          help="Let another checkpoint make the last steps of a picture.")
+    checkpoint: str | None = param(None, label="Checkpoint", api="refiner_checkpoint", a1111="refiner_checkpoint",
+                                   elem="checkpoint", infotext="Refiner", help="The checkpoint that takes over.",
+                                   max_length=1000)
+    switch_at: float | None = param(0.8, label="Switch at", minimum=0.01, maximum=1, step=0.01, hard=(0, 1),
+                                    api="refiner_switch_at", api_default=None, a1111="refiner_switch_at",
+                                    elem="switch_at", infotext="Refiner switch at",
+                                    help="How much of the way is gone when it takes over.")  # fmt: skip
 
 
 @part("source")
@@ -174,6 +194,32 @@ class Mask:
                         help="Latents are either kept or painted, nothing between.")  # fmt: skip
 
 
+@part("soft")
+class SoftInpainting:
+    """Inpainting whose mask has as many shades as its edge, and that keeps what hardly changed."""
+
+    enabled: bool = param(False, label="Soft inpainting", infotext="Soft inpainting enabled",
+                          help="Blend new and old by degrees. Wants a mask with much blur.")
+    mask_blend_power: float = param(1.0, label="Schedule bias", minimum=0, maximum=8, step=0.1, hard=(0, 100),
+                                    infotext="Soft inpainting schedule bias",
+                                    help="Above 1 the original is kept more in the early steps.")
+    mask_blend_scale: float = param(0.5, label="Preservation strength", minimum=0, maximum=8, step=0.05,
+                                    hard=(0, 100), infotext="Soft inpainting preservation strength",
+                                    help="How strongly half-masked places are kept.")
+    detail_preservation: float = param(4.0, label="Transition contrast boost", minimum=1, maximum=32, step=0.5,
+                                       hard=(1, 1000), infotext="Soft inpainting transition contrast boost",
+                                       help="How much contrast is kept where old and new are mixed.")
+    mask_influence: float = param(0.0, label="Mask influence", minimum=0, maximum=1, step=0.05,
+                                  infotext="Soft inpainting mask influence",
+                                  help="How much the mask decides about the final blend.")
+    difference_threshold: float = param(0.5, label="Difference threshold", minimum=0, maximum=8, step=0.25,
+                                        hard=(0, 1000), infotext="Soft inpainting difference threshold",
+                                        help="How much must have changed before the new picture is shown.")
+    difference_contrast: float = param(2.0, label="Difference contrast", minimum=0, maximum=8, step=0.25,
+                                       hard=(0, 100), infotext="Soft inpainting difference contrast",
+                                       help="How sharp the final blend is between kept and new.")  # fmt: skip
+
+
 @part("output")
 class Output:
     save_images: bool = param(True, label="Save pictures", api="save_images", api_default=False,
@@ -186,4 +232,4 @@ class Output:
                                        help="Repair faces with the restorer chosen in Settings.")  # fmt: skip
 
 
-PARTS = (Prompt, Size, Batch, Seed, Sampling, HiRes, Source, Mask, Output)
+PARTS = (Prompt, Size, Batch, Seed, Sampling, HiRes, Refiner, Source, Mask, SoftInpainting, Output)

@@ -9,7 +9,20 @@ from typing import Any
 
 from atelier.base.errors import BadRequest
 from atelier.params.field import Declaration, declarations_of
-from atelier.params.parts import PARTS, Batch, HiRes, Mask, Output, Prompt, Sampling, Seed, Size, Source
+from atelier.params.parts import (
+    PARTS,
+    Batch,
+    HiRes,
+    Mask,
+    Output,
+    Prompt,
+    Refiner,
+    Sampling,
+    Seed,
+    Size,
+    SoftInpainting,
+    Source,
+)
 
 KINDS = ("txt2img", "img2img")
 
@@ -24,8 +37,10 @@ class GenerationRequest:
     seed: Seed = field(default_factory=Seed)
     sampling: Sampling = field(default_factory=Sampling)
     hires: HiRes = field(default_factory=HiRes)
+    refiner: Refiner = field(default_factory=Refiner)
     source: Source = field(default_factory=Source)
     mask: Mask = field(default_factory=Mask)
+    soft: SoftInpainting = field(default_factory=SoftInpainting)
     output: Output = field(default_factory=Output)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     extras: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +63,16 @@ class GenerationRequest:
     @property
     def inpainting(self) -> bool:
         return self.mask.image is not None
+
+    @property
+    def rounds_mask(self) -> bool:
+        """Whether latents are either kept or painted, nothing between."""
+        return self.mask.round and not self.soft.enabled
+
+    @property
+    def refiner_checkpoint(self) -> str:
+        """The checkpoint that takes over in the middle, or empty."""
+        return (self.refiner.checkpoint or "") if self.refiner.enabled else ""
 
     def get(self, path: str) -> Any:
         """The value of a dotted name, `size.width`."""

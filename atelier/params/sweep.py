@@ -235,6 +235,8 @@ def apply_value(request: GenerationRequest, axis: Axis, value: Any) -> Generatio
         return request.with_values(overrides={**request.overrides, name: value})
     if find_declaration(axis.target) is None:
         raise BadRequest(axis.label, "a request has no such value.")
+    if axis.target == "refiner.checkpoint":
+        return request.with_values(**{axis.target: value, "refiner.enabled": str(value) not in ("", "None")})
     return request.with_values(**{axis.target: value})
 
 

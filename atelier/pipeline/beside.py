@@ -12,6 +12,7 @@ from atelier.base.errors import BadRequest
 from atelier.imaging.decode import flatten
 from atelier.imaging.inpaint import InpaintFrame
 from atelier.imaging.resize import FILL, LATENT, resize
+from atelier.pipeline.autoencode import encode_pixels
 from atelier.pipeline.latents import encoder_lease, inpainting_channels, pixels_of
 from atelier.pipeline.state import Pass
 from atelier.sampling.guidance import Guidance
@@ -26,7 +27,8 @@ def feed_beside(current: Pass, frames: Sequence[InpaintFrame]) -> None:
     `frames` has one entry for each picture of the batch, or is empty without a source. Raises `BadRequest` where a
     depth map is needed and there is none.
     """
-    model = current.batch.run.model
+    model = current.model
+    current.concat = current.blank_concat = None
     if model.is_inpainting:
         current.concat = inpainting_channels(current, list(frames))
     elif model.takes_depth:
@@ -40,7 +42,7 @@ def feed_beside(current: Pass, frames: Sequence[InpaintFrame]) -> None:
 def guides_by_image(current: Pass) -> bool:
     """Whether the picture has a strength of its own; at 1 it follows the prompt's, which saves a third guess."""
     run = current.batch.run
-    return run.model.edits and run.request.source.image_cfg_scale not in (None, 1)
+    return current.model.edits and run.request.source.image_cfg_scale not in (None, 1)
 
 
 def image_guidance(current: Pass, inner: Guidance) -> Guidance:
@@ -58,11 +60,10 @@ def picture_channels(current: Pass, frames: Sequence[InpaintFrame]) -> torch.Ten
         return torch.zeros(count, model.latent.channels, size[1] // factor, size[0] // factor, device=model.device)
     images = [frame.image if frame.image.size == size else resize(frame.image, *size) for frame in frames]
     found: dict[int, torch.Tensor] = {}
-    with encoder_lease(run, *size):
+    with encoder_lease(current, *size):
         for image in images:
             if id(image) not in found:
-                pixels = pixels_of([image], model.device)
-                found[id(image)] = run.services.ladder.run("encode", lambda p=pixels: model.encode_images(p), run)
+                found[id(image)] = encode_pixels(run, model, pixels_of([image], model.device), lambda: None)
     return torch.cat([model.latent.raw(found[id(image)].float()) for image in images])
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from atelier.imaging.color import match_picture
 from atelier.imaging.inpaint import InpaintFrame
 from atelier.imaging.masks import apply_overlay
+from atelier.pipeline.soft import NOTE, soft_overlay
 from atelier.pipeline.state import Batch, Frame
 
 
@@ -24,6 +25,8 @@ def finish_batch(batch: Batch) -> None:
         )  # fmt: skip
         if source is not None:
             frame.overlay, frame.mask_for_overlay = source.overlay, source.full_mask
+            if NOTE in run.notes and source.original is not None:
+                frame.overlay, frame.mask_for_overlay = soft_overlay(source, _at(run.notes[NOTE], position))
         hooks.amend_frame(frame=frame)
         hooks.amend_overlay(frame=frame)
         if source is not None:
@@ -35,6 +38,7 @@ def finish_batch(batch: Batch) -> None:
 def _composite(frame: Frame, source: InpaintFrame) -> None:
     settings = frame.batch.run.settings
     if settings.img2img_color_correction:
+        frame.before_color = frame.image
         frame.image = match_picture(frame.image, source.image)
     if frame.overlay is not None and settings.overlay_inpaint:
         frame.image = apply_overlay(frame.image, frame.overlay, source.box)

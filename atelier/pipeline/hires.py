@@ -1,4 +1,4 @@
-"""Hires fix: the first pass is enlarged and refined by a second one."""
+"""Hires fix: the first pass, or a finished picture, is enlarged and refined by a second pass."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from atelier.base.errors import BadRequest, Interrupted
 from atelier.base.events import StageChanged
+from atelier.imaging.decode import flatten
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
+from atelier.pipeline.finish import to_image
 from atelier.pipeline.latents import encode_picture, encoder_lease
+from atelier.pipeline.models import same_latents
 from atelier.pipeline.networks import use_networks
 from atelier.pipeline.plan import hires_target
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
-from atelier.pipeline.state import Pass
+from atelier.pipeline.save import save_before
+from atelier.pipeline.state import Pass, Run
 
 #: how latents are enlarged without a trip through the VAE: mode and antialias of torch's interpolate
 LATENT_MODES = MappingProxyType({
@@ -28,58 +33,118 @@ LATENT_MODES = MappingProxyType({
 })  # fmt: skip
 
 
+def prepare_picture(run: Run) -> None:
+    """A finished picture takes the place of the first pass: the run has its size, and one picture."""
+    ref = run.request.hires.image
+    if ref is None or not run.request.hires.enabled or run.request.kind != "txt2img":
+        return
+    picture = flatten(run.services.blobs.image(ref, "hires.image"), run.settings.img2img_background_color)
+    factor = run.model.latent.factor
+    asked = run.request.size
+    size = {"size.width": picture.width // factor * factor, "size.height": picture.height // factor * factor}
+    if min(size.values()) < factor:
+        raise BadRequest("hires.image", f"a picture of {picture.width} x {picture.height} is too small.")
+    run.notes["picture"] = picture
+    run.infotext["Original Size"] = f"{asked.width}x{asked.height}"
+    run.request = run.request.with_values(**size, **{"batch.count": 1, "batch.size": 1})
+
+
+def finished_pass(first: Pass) -> Pass:
+    """The second pass; the first one where a person stopped before the second had anything to show."""
+    try:
+        return hires_pass(first)
+    except Interrupted as stop:
+        if stop.mode == "cancel":
+            raise
+        first.model = first.batch.run.model if first.latents is None else first.model
+        first.latents = _latents_of(first) if first.latents is None else first.latents
+        return first
+
+
 def hires_pass(first: Pass) -> Pass:
     """The finished second pass. Its noise comes from the same seeds, at the new size."""
     batch, run = first.batch, first.batch.run
-    hires = run.request.hires
-    sampling = run.request.sampling
-    run.publish(StageChanged(job=run.job, stage="enlarging"))
-    source = enlarge(first)
-    use_networks(batch, batch.hires_tags, hires=True)
-    width, height = (source.shape[-1] * run.model.latent.factor, source.shape[-2] * run.model.latent.factor)
+    hires, sampling, model = run.request.hires, run.request.sampling, run.hires_model
     steps = hires.steps or sampling.steps
     scheduler = hires.scheduler or (sampling.scheduler if not hires.sampler else "Automatic")
-    plan = plan_pass(batch, hires.sampler or sampling.sampler, scheduler, steps, hires.denoising_strength, True)
+    plan = plan_pass(batch, hires.sampler or sampling.sampler, scheduler, steps, hires.denoising_strength, True, model)
     second = Pass(
-        batch, "hires", width, height,
-        prompts=list(batch.hires_prompts), negatives=list(batch.hires_negatives), model=run.model, plan=plan,
-        noise=picture_noise(batch, width, height), cfg_scale=first.cfg_scale, steps=steps, source=source,
+        batch, "hires", 0, 0,
+        prompts=list(batch.hires_prompts), negatives=list(batch.hires_negatives), model=model, plan=plan,
+        noise=None, cfg_scale=hires.cfg_scale or first.cfg_scale, steps=steps,
         notes={"first_calls": first.plan.prompt_calls},
     )  # fmt: skip
+    run.publish(StageChanged(job=run.job, stage="enlarging"))
+    second.source = enlarge(first, second)
+    second.height, second.width = (side * model.latent.factor for side in second.source.shape[-2:])
+    second.noise = picture_noise(batch, second.width, second.height, model)
+    use_networks(batch, batch.hires_tags, hires=True, model=model)
     feed_beside(second, [])
     run.services.hooks.before_second_pass(sampling_pass=second)
     run.publish(StageChanged(job=run.job, stage="refining"))
     # With strength 0 there is nothing to refine; clients rely on getting the enlarged picture.
-    second.latents = sample_pass(second) if hires.denoising_strength > 0 else source
+    second.latents = sample_pass(second) if hires.denoising_strength > 0 else second.source
     return second
 
 
-def enlarge(first: Pass) -> torch.Tensor:  # [B, C, h', w']
-    """The latents of the first pass at the target size. Raises `BadRequest` for an unknown upscaler."""
+def enlarge(first: Pass, second: Pass) -> torch.Tensor:  # [B, C, h', w']
+    """The first pass at the target size, as latents of the second pass's model. Raises `BadRequest` for an unknown
+    upscaler, and for latents that mean nothing to the second model."""
     run = first.batch.run
-    hires, latent = run.request.hires, run.model.latent
+    hires, latent = run.request.hires, second.model.latent
     (width, height), (crop_x, crop_y) = hires_target(
         first.width, first.height, hires.scale, hires.resize_x, hires.resize_y, latent.factor
     )
     width, height = (max(latent.factor, side // latent.factor * latent.factor) for side in (width, height))
+    second.width, second.height = width, height
     if hires.upscaler in LATENT_MODES:
-        mode, antialias = LATENT_MODES[hires.upscaler]
-        size = (height // latent.factor, width // latent.factor)
-        extra = {"antialias": antialias} if mode in ("bilinear", "bicubic") else {}
-        latents = F.interpolate(first.latents, size=size, mode=mode, **extra)
+        latents = _through_latents(first, second)
     else:
-        latents = _through_pixels(first, width, height)
+        latents = _through_pixels(first, second)
     if crop_x or crop_y:
         left, top = crop_x // 2, crop_y // 2
         latents = latents[:, :, top : latents.shape[2] - (crop_y - top), left : latents.shape[3] - (crop_x - left)]
     return latents
 
 
-def _through_pixels(first: Pass, width: int, height: int) -> torch.Tensor:
-    run = first.batch.run
+def _through_latents(first: Pass, second: Pass) -> torch.Tensor:  # [B, C, h', w']
+    run, factor = first.batch.run, second.model.latent.factor
+    if not same_latents(first.model, second.model):
+        raise BadRequest(
+            "hires.checkpoint", f"{second.model.file.stem} works on other latents than {first.model.file.stem}.",
+            remedy="Choose an upscaler that is not a latent one.",
+        )  # fmt: skip
+    if run.settings.save_images_before_highres_fix and "picture" not in run.notes:
+        save_before(first.batch, [to_image(one) for one in decode(run, first.latents, first.model)])
+    mode, antialias = LATENT_MODES[run.request.hires.upscaler]
+    extra = {"antialias": antialias} if mode in ("bilinear", "bicubic") else {}
+    size = (second.height // factor, second.width // factor)
+    return F.interpolate(_latents_of(first), size=size, mode=mode, **extra)
+
+
+def _latents_of(first: Pass) -> torch.Tensor:  # [B, C, h, w]
+    """Of a finished picture they are made now."""
+    if first.latents is None:
+        picture = first.batch.run.notes["picture"]
+        with encoder_lease(first, first.width, first.height):
+            first.latents = torch.cat([encode_picture(first, picture, seed) for seed in first.batch.seeds])
+    return first.latents
+
+
+def _through_pixels(first: Pass, second: Pass) -> torch.Tensor:  # [B, C, h', w']
+    run, batch = first.batch.run, first.batch
     upscaler = run.services.upscalers.get(run.request.hires.upscaler, "hires.upscaler")
-    pixels = (decode(run, first.latents).permute(0, 2, 3, 1) * 255).to(torch.uint8).numpy()
-    images = [upscaler.enlarge(Image.fromarray(picture), width, height) for picture in pixels]
-    with encoder_lease(run, width, height):
-        encoded = [encode_picture(first, i, seed) for i, seed in zip(images, first.batch.seeds, strict=True)]
+    images = _images_of(first)
+    if run.settings.save_images_before_highres_fix and "picture" not in run.notes:
+        save_before(batch, images)
+    images = [upscaler.enlarge(image, second.width, second.height) for image in images]
+    with encoder_lease(second, second.width, second.height):
+        encoded = [encode_picture(second, i, seed) for i, seed in zip(images, batch.seeds, strict=True)]
     return torch.cat(encoded)
+
+
+def _images_of(first: Pass) -> list[Image.Image]:
+    run = first.batch.run
+    if "picture" in run.notes:
+        return [run.notes["picture"]] * len(first.batch.seeds)
+    return [to_image(one) for one in decode(run, first.latents, first.model)]

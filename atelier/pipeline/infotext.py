@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from atelier.params.infotext import HEAD, infotext_fields, settings_fields, write_infotext
+from atelier.pipeline.refiner import refined
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Frame, PlannedPicture, Run
 
@@ -44,10 +45,25 @@ def _facts(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "Conditional mask weight": settings.inpainting_mask_weight if model.is_inpainting else None,
         "Tiling": "True" if tiling else None,
         **({} if model.edits else {"Image CFG scale": None}),
+        "VAE Encoder": run.notes.get("VAE Encoder"),
+        "VAE Decoder": run.notes.get("VAE Decoder"),
+        **_other_models(run),
     }
     if not sampler.uses_ensd or not told.get("Eta", 1):
         own["ENSD"] = None
     return {**told, **own}
+
+
+def _other_models(run: Run) -> dict[str, Any]:
+    """Of refiner and hires checkpoint their short titles; what has no effect is not told."""
+    told: dict[str, Any] = {}
+    if run.hires_model is not run.model:
+        told["Hires checkpoint"] = run.hires_model.file.short_title
+    if not refined(run):
+        names = ("Refiner", "Refiner switch at", "Refiner switch by sampling steps", "Hires refiner")
+        return {**told, **dict.fromkeys(names)}
+    told["Refiner"] = run.refiner.file.short_title
+    return told if run.plan.passes > 1 else {**told, "Hires refiner": None}
 
 
 def _extras(run: Run) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from atelier.imaging.decode import flatten
 from atelier.imaging.inpaint import InpaintFrame, InpaintOptions, frame_inpaint
 from atelier.imaging.masks import latent_mask
 from atelier.imaging.resize import LATENT, resize
+from atelier.pipeline.autoencode import encode_pixels
 from atelier.pipeline.state import Pass, Run
 
 FILL_NOISE, FILL_NOTHING = 2, 3
@@ -81,18 +82,19 @@ def pixels_of(images: list[Image.Image], device: torch.device) -> torch.Tensor: 
     return (torch.from_numpy(stacked).permute(0, 3, 1, 2) / 127.5 - 1).to(device)
 
 
-def encoder_lease(run: Run, width: int, height: int) -> AbstractContextManager[None]:
+def encoder_lease(current: Pass, width: int, height: int) -> AbstractContextManager[None]:
     """The VAE on the device, with room to encode one picture of this size, in pixels."""
-    services, model = run.services, run.model
+    run, model = current.batch.run, current.model
+    services = run.services
     cells = (height // model.latent.factor, width // model.latent.factor)
     estimate = services.estimator.encode(model.vae, *cells, services.ladder.attention.choice.kernel)
     return services.ladder.lease(model.vae, working=estimate.bytes, teller=run)
 
 
 def _encoded(current: Pass, images: list[Image.Image]) -> torch.Tensor:  # [B, C, h, w]
-    run, model = current.batch.run, current.model
+    model = current.model
     height, width = current.height // model.latent.factor, current.width // model.latent.factor
-    with encoder_lease(run, images[0].width, images[0].height):
+    with encoder_lease(current, images[0].width, images[0].height):
         # A source that stays the same for the whole batch is encoded once; noise of the encoder follows the seed.
         latents = [
             encode_picture(current, image, seed) for image, seed in zip(images, current.batch.seeds, strict=True)
@@ -104,26 +106,24 @@ def _encoded(current: Pass, images: list[Image.Image]) -> torch.Tensor:  # [B, C
 
 
 def encode_picture(current: Pass, image: Image.Image, seed: int) -> torch.Tensor:  # [1, C, h, w]
-    run, model = current.batch.run, current.model
+    model = current.model
     factor = model.latent.factor
     whole = (max(factor, image.width // factor * factor), max(factor, image.height // factor * factor))
     if image.size != whole:
         image = resize(image, *whole)
-    return _encode(run, pixels_of([image], model.device), (seed ^ ENCODER_STREAM) % 2**63)
+    return _encode(current, pixels_of([image], model.device), (seed ^ ENCODER_STREAM) % 2**63)
 
 
-def _encode(run: Run, pixels: torch.Tensor, seed: int) -> torch.Tensor:  # [1, 3, H, W] in -1..1 -> [1, C, h, w]
-    def work() -> torch.Tensor:
-        # A new generator each time, so that a second try after a failure draws the same noise.
-        return run.model.encode_images(pixels, generator=torch.Generator("cpu").manual_seed(seed))
-
-    return run.services.ladder.run("encode", work, run).float()
+def _encode(current: Pass, pixels: torch.Tensor, seed: int) -> torch.Tensor:  # [1, 3, H, W] -> [1, C, h, w]
+    # A new generator each time, so that a second try after a failure draws the same noise.
+    return encode_pixels(current.batch.run, current.model, pixels, lambda: torch.Generator("cpu").manual_seed(seed))
 
 
 def _apply_mask(current: Pass, frames: list[InpaintFrame]) -> None:
-    own = current.batch.run.request.mask
+    request = current.batch.run.request
+    own = request.mask
     height, width = current.source.shape[-2:]
-    masks = np.stack([latent_mask(frame.mask, width, height, rounded=own.round) for frame in frames])
+    masks = np.stack([latent_mask(frame.mask, width, height, rounded=request.rounds_mask) for frame in frames])
     repaint = torch.from_numpy(masks)[:, None].to(current.source)  # [B, 1, h, w]
     current.keep_mask = 1 - repaint
     if own.fill == FILL_NOISE:
@@ -143,17 +143,17 @@ def inpainting_channels(current: Pass, frames: list[InpaintFrame]) -> torch.Tens
 
     Without a picture: a mask of ones and a grey picture.
     """
-    run, model = current.batch.run, current.model
+    model = current.model
     factor = model.latent.factor
     size = (len(current.batch.seeds), 1, current.height // factor, current.width // factor)
     if not frames:
         grey = torch.zeros(1, 3, current.height, current.width, device=model.device)
         mask = torch.ones(size, device=model.device)
-        with encoder_lease(run, current.width, current.height):
-            masked = _encode(run, grey, ENCODER_STREAM)
+        with encoder_lease(current, current.width, current.height):
+            masked = _encode(current, grey, ENCODER_STREAM)
         return torch.cat([mask, masked.expand(size[0], -1, -1, -1)], dim=1)
     rows = []
-    with encoder_lease(run, current.width, current.height):
+    with encoder_lease(current, current.width, current.height):
         for frame, seed in zip(frames, current.batch.seeds, strict=True):
             rows.append(_masked_row(current, frame, seed, size[2:]))
     return torch.cat(rows)
@@ -170,7 +170,7 @@ def _masked_row(current: Pass, frame: InpaintFrame, seed: int, cells: tuple[int,
     else:
         values = np.asarray(frame.mask.resize(size), dtype=np.float32) / 255
         mask = torch.from_numpy(values)[None, None].to(model.device)
-        mask = mask.round() if run.request.mask.round else mask
+        mask = mask.round() if run.request.rounds_mask else mask
     seen = torch.lerp(pixels, pixels * (1 - mask), run.settings.inpainting_mask_weight)
-    masked = _encode(run, seen, (seed ^ ENCODER_STREAM) % 2**63)
+    masked = _encode(current, seen, (seed ^ ENCODER_STREAM) % 2**63)
     return torch.cat([F.interpolate(mask, size=cells), masked], dim=1)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from atelier.base.errors import Interrupted
+from atelier.checkpoints.load import LoadedModel
 from atelier.families.clip import chunk_texts
 from atelier.families.family import EncodeOptions
 from atelier.networks.resolve import KINDS
@@ -38,7 +39,7 @@ def apply_networks(batch: Batch, patches: ExitStack) -> None:
     run = batch.run
     tiling = run.request.output.tiling
     if run.settings.tiling if tiling is None else tiling:
-        patches.enter_context(seamless(run.model.denoiser, run.model.vae))
+        patches.enter_context(seamless(*(part for model in run.models for part in (model.denoiser, model.vae))))
     networks, model = run.services.networks, run.model
     before = networks.tags_of(model) if run.nested else None
 
@@ -46,7 +47,8 @@ def apply_networks(batch: Batch, patches: ExitStack) -> None:
         if before is not None:
             networks.apply(model, *before)
         elif error is not None and not isinstance(error, Interrupted):
-            networks.restore(model)
+            for each in run.models:
+                networks.restore(each)
 
     patches.push(leave)
     for key in (LORA_HASHES, TI_HASHES):
@@ -54,12 +56,14 @@ def apply_networks(batch: Batch, patches: ExitStack) -> None:
     use_networks(batch, batch.tags)
 
 
-def use_networks(batch: Batch, tags: Sequence[NetworkTag], hires: bool = False) -> None:
-    """The tags are in force from now on. What could not be used is told once a run."""
+def use_networks(
+    batch: Batch, tags: Sequence[NetworkTag], hires: bool = False, model: LoadedModel | None = None
+) -> None:
+    """The tags are in force from now on, in the run's model or another. What could not be used is told once a run."""
     run = batch.run
     off = run.request.extras.get(A1111_PART, {}).get("disable_extra_networks")
     asked = () if off else [tag for tag in tags if tag.kind in KINDS]
-    report = run.services.networks.apply(run.model, asked, hires, run.settings.lora_in_memory_limit)
+    report = run.services.networks.apply(model or run.model, asked, hires, run.settings.lora_in_memory_limit)
     for comment in report.comments:
         if comment not in run.comments:
             run.comment(comment)

@@ -18,15 +18,17 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
 from atelier.pipeline.finish import finish_batch
-from atelier.pipeline.hires import hires_pass
+from atelier.pipeline.hires import finished_pass, prepare_picture
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.infotext import result_info
 from atelier.pipeline.latents import frames_of, prepare_source, source_for_batch
+from atelier.pipeline.models import open_models
 from atelier.pipeline.networks import add_default_networks, apply_networks
 from atelier.pipeline.plan import draft_plan, freeze_plan
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.save import save_frames, save_grid
 from atelier.pipeline.services import Services
+from atelier.pipeline.soft import leave_masks
 from atelier.pipeline.state import Batch, Pass, RequestDraft, Result, Run
 from atelier.prompts.tags import extract_tags
 
@@ -48,7 +50,7 @@ def generate(
     started = time.monotonic()
     run = Run(request, settings, services, token or CancelToken(), publish, job, nested=nested)
     run.timestamp = datetime.now().strftime("%Y%m%d%H%M%S")
-    with torch.no_grad():
+    with torch.no_grad(), ExitStack() as models:
         draft = RequestDraft(request)
         services.hooks.amend_request(run=run, draft=draft)
         run.request = draft.request
@@ -56,7 +58,7 @@ def generate(
         replaced = services.hooks.take_over(run=run)
         if replaced is not None:
             return replaced
-        _open_model(run)
+        models.enter_context(open_models(run))
         _plan(run)
         images = _batches(run)
     state = "stopped" if run.token.mode == "stop" else "done"
@@ -73,12 +75,8 @@ def generate(
     return final.result
 
 
-def _open_model(run: Run) -> None:
-    run.publish(StageChanged(job=run.job, stage="loading model"))
-    run.model = run.services.library.open(run.settings.sd_model_checkpoint or None, run.settings.sd_vae)
-
-
 def _plan(run: Run) -> None:
+    prepare_picture(run)
     draft = draft_plan(run.request, run.services.styles)
     add_default_networks(run, draft)
     run.services.hooks.amend_plan(run=run, draft=draft)
@@ -120,15 +118,18 @@ def _one_batch(batch: Batch) -> list[Any]:
         hooks.networks_applied(batch=batch)
         hooks.amend_batch(batch=batch)
         current = first_pass(batch)
-        run.publish(StageChanged(job=run.job, stage="sampling"))
-        current.latents = sample_pass(current)
-        if run.plan.hires_width and not run.token.ending:
-            current = hires_pass(current)
+        if "picture" not in run.notes:
+            run.publish(StageChanged(job=run.job, stage="sampling"))
+            current.latents = sample_pass(current)
+        batch.whole = not run.token.ending
+        if run.plan.hires_width and batch.whole:
+            current = finished_pass(current)
         hooks.after_sampling(sampling_pass=current)
+        leave_masks(current)
     batch.latents = current.latents
     run.publish(StageChanged(job=run.job, stage="decoding"))
     if not batch.already_decoded:
-        batch.pixels = decode(run, batch.latents)
+        batch.pixels = decode(run, batch.latents, current.model)
     batch.images = list(batch.pixels)
     hooks.after_decode(batch=batch)
     finish_batch(batch)
@@ -148,6 +149,8 @@ def first_pass(batch: Batch) -> Pass:
         cfg_scale=own.cfg_scale, steps=own.steps,
     )  # fmt: skip
     source_for_batch(current)
+    if "picture" in run.notes:
+        return current  # it is there already
     feed_beside(current, frames_of(current))
     run.calls_total = max(run.calls_total, plan.calls * len(run.plan.batches) * run.plan.passes)
     return current

@@ -10,19 +10,24 @@ import torch
 
 from atelier.base.errors import Interrupted, NumericFailure
 from atelier.base.events import StepDone
+from atelier.checkpoints.load import LoadedModel
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.beside import image_guidance
 from atelier.pipeline.encode import encode_pass
+from atelier.pipeline.models import levels_of
 from atelier.pipeline.networks import step_networks
+from atelier.pipeline.precision import HalfFailed, check_output, raise_denoiser
 from atelier.pipeline.preview import Previewer
+from atelier.pipeline.refiner import NetworkAtWork, takeover_for
+from atelier.pipeline.soft import soft_blend
 from atelier.pipeline.state import Batch, Pass, Run
 from atelier.sampling.catalogue import Sampler
 from atelier.sampling.denoise import Denoiser
 from atelier.sampling.guidance import ClassifierFree
 from atelier.sampling.noise import PictureNoise
 from atelier.sampling.session import SamplerOptions, SamplingPlan, plan_sampling
-from atelier.sampling.step import StepHooks
+from atelier.sampling.step import ModelInputs, StepHooks
 
 
 def sampler_options(request: GenerationRequest, settings: SettingsSnapshot) -> SamplerOptions:
@@ -68,19 +73,22 @@ def _noise_multiplier(request: GenerationRequest, settings: SettingsSnapshot) ->
 
 
 def plan_pass(
-    batch: Batch, sampler: str, scheduler: str, steps: int, strength: float | None, fixed_steps: bool
-) -> SamplingPlan:
-    """`strength` is None for txt2img. Raises `BadRequest` for an unknown sampler or schedule."""
+    batch: Batch, sampler: str, scheduler: str, steps: int, strength: float | None, fixed_steps: bool,
+    model: LoadedModel | None = None,
+) -> SamplingPlan:  # fmt: skip
+    """`strength` is None for txt2img; `model` is the run's unless another walks.
+
+    Raises `BadRequest` for an unknown sampler or schedule.
+    """
     run = batch.run
     catalogue = run.services.catalogue
     chosen, label = catalogue.resolve(sampler, scheduler)
-    zero_snr = run.settings.sd_noise_schedule == "Zero Terminal SNR"
-    prediction = run.model.prediction.with_levels(zero_snr, run.settings.use_downcasted_alpha_bar)
+    model = model or run.model
     options = sampler_options(run.request, run.settings)
     return plan_sampling(
-        chosen, catalogue.schedule_for(chosen, label), steps, prediction,
+        chosen, catalogue.schedule_for(chosen, label), steps, levels_of(run, model),
         denoising_strength=strength, fixed_steps=fixed_steps,
-        options=replace(options, table="sdxl" if run.model.family.name.startswith("sdxl") else "sd1"),
+        options=replace(options, table="sdxl" if model.family.name.startswith("sdxl") else "sd1"),
     )  # fmt: skip
 
 
@@ -91,10 +99,10 @@ def effective_sampler(run: Run) -> tuple[Sampler, str]:
     return sampler, catalogue.schedule_for(sampler, label).label if sampler.schedule else label
 
 
-def picture_noise(batch: Batch, width: int, height: int) -> PictureNoise:
+def picture_noise(batch: Batch, width: int, height: int, model: LoadedModel | None = None) -> PictureNoise:
     """Each picture's own noise at this size; the same seeds give the same noise in any batch."""
     run = batch.run
-    latent = run.model.latent
+    latent = (model or run.model).latent
     seed = run.request.seed
     resized = seed.resize_from_w > 0 and seed.resize_from_h > 0
     return PictureNoise(
@@ -141,8 +149,13 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
             )
         )  # fmt: skip
 
-    latents = _walk(current, _denoiser(current, on_call), on_step)
-    if current.keep_mask is not None and current.source is not None:
+    try:
+        latents = _walk(current, _denoiser(current, on_call), on_step)
+    except HalfFailed:
+        raise_denoiser(run, current.model)
+        run.calls_done, current.noise = first_call, fresh(current.noise)
+        latents = _walk(current, _denoiser(current, on_call), on_step)
+    if current.keep_mask is not None and current.source is not None and not run.request.soft.enabled:
         latents = final_blend(current, latents)
     _refuse_nan(latents)
     return latents
@@ -156,10 +169,9 @@ def _walk(current: Pass, denoiser: Denoiser, on_step: Callable[[Any], None]) -> 
     rows = sum(len(parts) for parts in texts.positive)
     rows = rows + len(texts.negative) if denoiser.batch_cond_uncond else max(rows, len(texts.negative))
     estimate = services.estimator.denoiser(network, rows, *current.start.shape[-2:], ladder.attention.choice.kernel)
-    with (
-        ladder.lease(network, working=estimate.bytes, teller=current.batch.run),
-        services.estimator.measuring(estimate) as watch,
-    ):
+    with NetworkAtWork(current, rows).held() as work, services.estimator.measuring(estimate) as watch:
+        takeover = takeover_for(current, work)
+        denoiser.switch = takeover and takeover.consider
         try:
             return current.plan.run(denoiser, current.start, current.noise, on_step)
         except Interrupted as stop:
@@ -167,7 +179,7 @@ def _walk(current: Pass, denoiser: Denoiser, on_step: Callable[[Any], None]) -> 
                 raise
             return denoiser.last_denoised
         finally:
-            if ladder.climbed:
+            if ladder.climbed or (takeover is not None and takeover.done):
                 watch.drop()  # less was done than was estimated
 
 
@@ -178,7 +190,7 @@ def final_blend(current: Pass, latents: torch.Tensor) -> torch.Tensor:
 
 
 def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
-    run, model = current.batch.run, current.model
+    run = current.batch.run
     hooks, settings = run.services.hooks, run.settings
     s_min = run.request.sampling.s_min_uncond
     guidance = ClassifierFree(
@@ -188,8 +200,8 @@ def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
         skip_early=settings.skip_early_cond,
     )
     return Denoiser(
-        lambda inputs: run.services.ladder.rows(model.call_denoiser, inputs, run),
-        model.prediction,
+        lambda inputs: _call(current, inputs),
+        current.model.prediction,
         current.conditioning,
         image_guidance(current, guidance),
         hooks=StepHooks(
@@ -207,7 +219,21 @@ def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
         mask=current.keep_mask,
         init_latents=current.source if current.keep_mask is not None else None,
         batch_cond_uncond=settings.batch_cond_uncond,
+        blend=soft_blend(run),
     )
+
+
+def _call(current: Pass, inputs: ModelInputs) -> torch.Tensor:  # [N, C, h, w]
+    """By the model that walks now, which a refiner may have taken the place of."""
+    run, model = current.batch.run, current.model
+    return check_output(model, run.services.ladder.rows(model.call_denoiser, inputs, run))
+
+
+def fresh(noise: PictureNoise) -> PictureNoise:
+    """The same noise from its beginning, with the starting noise drawn."""
+    again = replace(noise)
+    again.first()
+    return again
 
 
 def _refuse_nan(latents: torch.Tensor) -> None:

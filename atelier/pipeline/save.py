@@ -27,12 +27,27 @@ def save_frames(batch: Batch) -> list[Image.Image]:
         text = describe_frame(frame)
         if frame.index == 0 and not run.nested:
             _remember_parameters(run, text)
+        if frame.before_color is not None and run.settings.save_images_before_color_correction:
+            save_one(run, frame.before_color, text, frame=frame, role="before-color-correction", listed=False)
         images.append(save_one(run, frame.image, text, frame=frame))
         for role, image, keep, send in _mask_images(frame):
             if keep or send:
                 saved = save_one(run, image, text, frame=frame, role=role, save=keep, listed=send)
                 images += [saved] if send else []
     return images
+
+
+def save_before(batch: Batch, images: list[Image.Image], role: str = "before-highres-fix") -> None:
+    """Copies of the batch's pictures as they were before a step that changes them; on disk only, not in the result."""
+    run = batch.run
+    first = len([p for p in run.pictures if p.role == "picture"])
+    for position, image in enumerate(images):
+        planned = batch.pictures[position]
+        frame = Frame(
+            batch, first + position, position, image, seed=batch.seeds[position], subseed=batch.subseeds[position],
+            prompt=batch.prompts[position], negative=batch.negatives[position],
+        )  # fmt: skip
+        save_one(run, image, describe(run, planned), frame=frame, role=role, listed=False)
 
 
 def _mask_images(frame: Frame) -> list[tuple[str, Image.Image, bool, bool]]:
@@ -82,7 +97,7 @@ def _draft(run: Run, image: Image.Image, text: str, frame: Frame | None, role: s
     settings = run.settings
     grid = role == "grid"
     wanted = settings.grid_save if grid else settings.samples_save
-    if run.token.mode is not None and not grid:
+    if run.token.mode is not None and not grid and not (frame is not None and frame.batch.whole):
         wanted = wanted and settings.save_incomplete_images
     context = _context(run, image, frame)
     root = _folder(run, grid)

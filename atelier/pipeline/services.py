@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from atelier.base.files import HashCache
 from atelier.base.paths import Paths
 from atelier.base.registry import Registry
+from atelier.checkpoints.approx import ApproxFiles
 from atelier.imaging.blobs import BlobStore
 from atelier.imaging.numbering import Numbering
 from atelier.networks.active import ActiveNetworks
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class Services:
     """Made once by the engine. `picture_saved` is told of each picture on disk, for the index.
 
-    `networks` is made for the shelf and the residency.
+    `networks` is made for the shelf and the residency, `approx` for the folders.
     """
 
     paths: Paths
@@ -53,6 +54,8 @@ class Services:
     picture_saved: Callable[..., Any] = lambda run, picture: None
     watched: Callable[[str], bool] = lambda job: True
     networks: ActiveNetworks = field(init=False)
+    approx: ApproxFiles = field(init=False)
 
     def __post_init__(self) -> None:
         self.networks = ActiveNetworks(self.shelf, self.residency)
+        self.approx = ApproxFiles(self.paths)

@@ -87,6 +87,10 @@ class Run:
     job: str = ""
     plan: Plan | None = None
     model: LoadedModel | None = None
+    #: the model of the second pass, which is usually the same
+    hires_model: LoadedModel | None = None
+    #: the model that takes over in the middle of a pass
+    refiner: LoadedModel | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     infotext: dict[str, Any] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
@@ -97,6 +101,15 @@ class Run:
     crop: tuple[int, int, int, int] | None = None
     calls_done: int = 0
     calls_total: int = 0
+
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """Every model that the run works with, each once."""
+        found: list[LoadedModel] = []
+        for model in (self.model, self.hires_model, self.refiner):
+            if model is not None and all(model is not other for other in found):
+                found.append(model)
+        return tuple(found)
 
     def comment(self, message: str, source: str = "") -> None:
         """Something a person should know: shown with the result, and at once as a notice."""
@@ -130,6 +143,8 @@ class Batch:
     frames: list[Frame] = field(default_factory=list)
     #: set by `after_sampling` hooks that decoded on their own
     already_decoded: bool = False
+    #: the first pass came to its end; what is stopped later is worth saving
+    whole: bool = False
 
 
 @dataclass
@@ -144,7 +159,7 @@ class Pass:
     negatives: list[str]
     model: LoadedModel
     plan: SamplingPlan
-    noise: PictureNoise
+    noise: PictureNoise | None
     cfg_scale: Any
     steps: int
     start: torch.Tensor | None = None  # [B, C, h, w] what sampling starts from
@@ -177,6 +192,8 @@ class Frame:
     infotext: dict[str, Any] = field(default_factory=dict)
     overlay: Image.Image | None = None
     mask_for_overlay: Image.Image | None = None
+    #: before colour correction, where there was one
+    before_color: Image.Image | None = None
 
 
 @dataclass

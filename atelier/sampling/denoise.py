@@ -19,6 +19,12 @@ def _no_call(index: int, total: int) -> None:
     """Listens to nothing."""
 
 
+#: asked before each call: sigma, and the timestep where the sampler walks timesteps; may change the denoiser
+Switch = Callable[["Denoiser", Tensor, "float | None"], None]
+#: what the guess becomes where a source is to be kept in part
+Blend = Callable[[Step], Tensor]
+
+
 @dataclass(eq=False)
 class Denoiser:
     """`denoiser(x, sigma)` gives the guided guess of the clean latents; `denoiser.eps(x, t)` the guided noise.
@@ -26,7 +32,7 @@ class Denoiser:
     `call` runs the network on `ModelInputs` and returns its raw output [N, C, H, W]. Every call first checks `token`
     and raises `Interrupted`; `last_denoised` then still holds the latest guess. `total_calls` is what the plan expects.
     `mask` is 1 where `init_latents` stay. With `mask_noise` the kept part is brought to the current noise level
-    before the network sees it (samplers over timesteps only).
+    before the network sees it (samplers over timesteps only). `blend` takes the place of the plain mask.
     """
 
     call: Callable[[ModelInputs], Tensor]
@@ -42,6 +48,8 @@ class Denoiser:
     init_latents: Tensor | None = None  # [B, C, H, W]
     mask_noise: Tensor | None = None  # [B, C, H, W]
     batch_cond_uncond: bool = True
+    switch: Switch | None = None
+    blend: Blend | None = None
     cfg_multiplier: float = 1.0
     always_uncond: bool = False
     calls: int = field(default=0, init=False)
@@ -54,6 +62,7 @@ class Denoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:  # [B, C, H, W], [] or [B] -> [B, C, H, W]
         sigmas = torch.as_tensor(sigma, dtype=torch.float32).cpu().expand(x.shape[0])
+        self._consider(sigmas, None)
         return self._denoise(x, sigmas, self.prediction.sigma_to_t(sigmas), blend=self.mask is not None)
 
     def pair(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:  # as __call__
@@ -68,18 +77,24 @@ class Denoiser:
         """As `eps`, and beside it the noise that the negative text alone gives."""
         alpha = self.prediction.alpha_bar(t)
         sigma = ((1 - alpha) / alpha) ** 0.5
-        if self.mask is not None:
+        self._consider(torch.full((1,), sigma), float(t))
+        soft = self.blend is not None
+        if self.mask is not None and not soft:
             kept = self.init_latents
             if self.mask_noise is not None:
                 kept = kept * alpha**0.5 + self.mask_noise * (1 - alpha) ** 0.5
             x = x * self.nmask + kept * self.mask
         scaled = x / alpha**0.5
         rows = x.shape[0]
-        denoised = self._denoise(scaled, torch.full((rows,), sigma), torch.full((rows,), float(t)), blend=False)
+        denoised = self._denoise(scaled, torch.full((rows,), sigma), torch.full((rows,), float(t)), blend=soft)
         return (scaled - denoised) / sigma, (scaled - self.last_uncond) / sigma
 
-    def _denoise(self, x: Tensor, sigma: Tensor, t: Tensor, blend: bool) -> Tensor:
+    def _consider(self, sigma: Tensor, t: float | None) -> None:
         self.token.check()
+        if self.switch is not None:
+            self.switch(self, sigma, t)
+
+    def _denoise(self, x: Tensor, sigma: Tensor, t: Tensor, blend: bool) -> Tensor:
         self.on_call(self.calls, self.total_calls)
         step = self._begin(x, sigma)
         self.hooks.before_denoise(step)
@@ -88,7 +103,8 @@ class Denoiser:
         step.denoised = self.guidance.combine(step)
         if blend:
             step.unblended = step.denoised
-            step.denoised = step.denoised * self.nmask + self.init_latents * self.mask
+            plain = self.blend is None
+            step.denoised = step.denoised * self.nmask + self.init_latents * self.mask if plain else self.blend(step)
             self.hooks.blend_mask(step)
         self.hooks.after_guidance(step)
         self.calls += 1

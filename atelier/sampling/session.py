@@ -89,6 +89,10 @@ class SamplingPlan:
     prompt_calls: int
     from_noise: bool = True
 
+    def prediction_for(self, prediction: Prediction) -> Prediction:
+        """Another network's prediction, as the sampler of this pass wants it."""
+        return _prediction_for(self.sampler, prediction, self.options)
+
     def start(self, noise: Tensor, source: Tensor | None = None) -> Tensor:  # [B, C, H, W] -> [B, C, H, W]
         """Where the pass begins: noise alone, or `source` latents brought to the first level."""
         if self.sampler.kind == "timestep":

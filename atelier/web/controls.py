@@ -83,12 +83,35 @@ def hires_accordion(panel: Panel) -> None:
         with gr.Accordion(
             "Other model, sampler and prompt for the second pass", open=False, elem_id=f"{tab}_hires_more"
         ):
-            form.place("hires.checkpoint", elem_id="hr_checkpoint", label="Checkpoint")
+            with gr.Row(elem_id=f"{tab}_hires_fix_row0"):
+                form.place("hires.checkpoint", elem_id="hr_checkpoint", label="Checkpoint", min_width=180)
+                form.place("hires.cfg_scale", min_width=140)
             with gr.Row(elem_id=f"{tab}_hires_fix_row3"):
                 form.place("hires.sampler", elem_id="hr_sampler")
                 form.place("hires.scheduler", elem_id="hr_scheduler")
             form.place("hires.prompt", elem_id="hires_prompt", lines=2)
             form.place("hires.negative", elem_id="hires_neg_prompt", lines=2)
+
+
+def refiner_accordion(panel: Panel) -> None:
+    form, tab = panel.form, panel.tab
+    with gr.Accordion("Refiner", open=False, elem_id=f"{tab}_enable", elem_classes=["input-accordion"]):
+        form.place("refiner.enabled", elem_id=f"{tab}_enable-checkbox", elem_classes=["input-accordion-checkbox"])
+        with gr.Row(elem_id=f"{tab}_refiner_row"):
+            form.place("refiner.checkpoint", min_width=180)
+            form.place("refiner.switch_at", min_width=140)
+
+
+def soft_accordion(panel: Panel) -> None:
+    """Soft inpainting: of the inpaint modes only."""
+    form, name = panel.form, "script_soft_inpainting"
+    with gr.Accordion("Soft inpainting", open=False, elem_id=f"{name}_enabled", elem_classes=["input-accordion"]):
+        form.place("soft.enabled", elem_id=f"{name}_enabled-checkbox", elem_classes=["input-accordion-checkbox"])
+        for left, right in (("mask_blend_power", "mask_blend_scale"), ("detail_preservation", "mask_influence"),
+                            ("difference_threshold", "difference_contrast")):  # fmt: skip
+            with gr.Row():
+                form.place(f"soft.{left}", elem_id=f"{name}_{left}", min_width=140)
+                form.place(f"soft.{right}", elem_id=f"{name}_{right}", min_width=140)
 
 
 def scripts(panel: Panel, app: App) -> None:

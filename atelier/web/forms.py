@@ -19,13 +19,15 @@ from atelier.params.request import GenerationRequest, find_declaration
 UNPLACED = frozenset({
     "source.images", "source.depth", "source.noise_multiplier", "mask.image", "mask.blur_y", "mask.round",
     "sampling.eta", "sampling.s_churn", "sampling.s_tmin", "sampling.s_tmax", "sampling.s_noise",
-    "sampling.s_min_uncond", "output.save_images", "output.send_images", "output.tiling", "output.restore_faces",
+    "sampling.s_min_uncond", "hires.image", "output.save_images", "output.send_images", "output.tiling",
+    "output.restore_faces",
 })  # fmt: skip
 
 #: (list of `Capabilities`) -> the names in it
 Choices = Callable[[str], Sequence[str]]
 #: lists of which a control shows the engine's, once it is known
-_LISTS = {"hires.sampler": "samplers", "hires.scheduler": "schedulers", "hires.checkpoint": "models"}.items()
+_LISTS = {"hires.sampler": "samplers", "hires.scheduler": "schedulers", "hires.checkpoint": "models",
+          "refiner.checkpoint": "models"}.items()  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from atelier.web.server import build_server
 #: in the order in which they are loaded: what A1111's scripts expect first, each file after those it needs
 SCRIPTS = (
     "doors.js", "tabs.js", "api.js", "icons.js", "job.js", "status.js", "accordion.js", "progress.js", "lightbox.js",
-    "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js", "menu.js", "infotext.js", "panel.js",
-    "legacy.js",
-    "img2img.js", "pnginfo.js", "queue.js", "pictures.js", "settings.js", "extensions.js", "start.js",
+    "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js", "menu.js", "infotext.js", "hires.js",
+    "panel.js", "legacy.js", "img2img.js", "pnginfo.js", "queue.js", "pictures.js", "settings.js", "extensions.js",
+    "start.js",
 )  # fmt: skip
 #: after those of extensions
 LAST = "last.js"

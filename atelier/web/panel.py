@@ -37,7 +37,7 @@ class Panel:
 #: A1111's signs, which are the texts of its buttons, and the drawings of javascript/icons.js that are shown
 _DRAWN = MappingProxyType({
     "↙️": "paste", "🗑️": "trash", "📋": "apply", "🔄": "refresh", "🎲": "dice", "♻️": "reuse", "⇅": "swap", "📐": "ruler",
-    "💾": "download", "🖼️": "image", "🎨": "mask",
+    "💾": "download", "🖼️": "image", "🎨": "mask", "✨": "sparkle",
 })  # fmt: skip
 
 
@@ -99,8 +99,11 @@ def _generate_box(panel: Panel) -> None:
         panel.generate = gr.Button("Generate", variant="primary", elem_id=f"{tab}_generate", min_width=120)
 
 
-def results(panel: Panel, sends: Sequence[tuple[str, str, str]]) -> None:
-    """Progress, gallery, buttons, parameters. `sends` are (sign, name of the place, title)."""
+def results(
+    panel: Panel, sends: Sequence[tuple[str, str, str]], tools: Sequence[tuple[str, str, str, str]] = ()
+) -> None:
+    """Progress, gallery, buttons, parameters. `sends` are (sign, name of the place, title), `tools` further buttons:
+    (sign, id, title, script)."""
     tab = panel.tab
     with gr.Column(elem_id=f"{tab}_results", elem_classes=["results-column"], min_width=300):
         with gr.Column(elem_id=f"{tab}_results_panel", elem_classes=["results-panel"]):
@@ -112,6 +115,8 @@ def results(panel: Panel, sends: Sequence[tuple[str, str, str]]) -> None:
                 tool("💾", f"save_{tab}", "Download the picture", f"{act}.download()")
                 for sign, place, title in sends:
                     tool(sign, f"{tab}_send_to_{place}", title, f"{act}.sendTo('{place}')")
+                for further in tools:
+                    tool(*further)
                 tool("♻️", f"{tab}_reuse", "Use the parameters of this picture", f"{act}.reuse()")
             markup("", elem_id=f"html_info_{tab}", classes=["infotext"])
             markup("", elem_id=f"html_log_{tab}", classes=["html-log"])

@@ -10,6 +10,7 @@ from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.log import fields, logger
 from atelier.imaging.sketch import join_sketch
+from atelier.params.infotext import parse_infotext, paste
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import image_from, plain
 from atelier.web.panel import Panel
@@ -74,7 +75,23 @@ def request_of(app: App, panel: Panel, told: Mapping[str, Any], shown: tuple[Any
         values |= _pictures(told, values)
         if told.get("original") and values.get("mask.image"):
             values |= _sketched(app, told, values)
+    elif told.get("upscale"):
+        values |= _finished(told["upscale"])
     return GenerationRequest().with_values(**values)
+
+
+def _finished(told: Any) -> dict[str, Any]:
+    """Hires fix on a finished picture: it takes the place of the first pass, and brings its own seeds.
+
+    `told` is {"image": the picture, "infotext": its parameters}. Everything else is as on the controls.
+    """
+    if not isinstance(told, Mapping):
+        raise BadRequest("hires.image", "there is no picture.", remedy="Choose one in the gallery.")
+    found: dict[str, Any] = {"hires.image": image_from(told.get("image"), "hires.image"), "hires.enabled": True}
+    known = paste(parse_infotext(str(told.get("infotext") or "")), GenerationRequest()).request.seed
+    for name in ("seed", "subseed", "subseed_strength", "resize_from_w", "resize_from_h"):
+        found[f"seed.{name}"] = getattr(known, name)
+    return found
 
 
 def _pictures(told: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ NAMED: tuple[Declaration, ...] = tuple(d for d in DECLARATIONS if d.param.a1111)
 IMG2IMG_PARTS = frozenset(("source", "mask"))
 #: what A1111's lists offer for "as in the first pass"
 SAME = frozenset(("Use same checkpoint", "Use same sampler", "Use same scheduler", "None", ""))
-SAME_PATHS = frozenset(("hires.checkpoint", "hires.sampler", "hires.scheduler"))
+SAME_PATHS = frozenset(("hires.checkpoint", "hires.sampler", "hires.scheduler", "refiner.checkpoint"))
 #: texts and numbers that may be lists on `p`, one value for each picture
 LISTED = frozenset(
     ("prompt.positive", "prompt.negative", "seed.seed", "seed.subseed", "hires.prompt", "hires.negative")
@@ -43,6 +43,8 @@ def draft_of(request: GenerationRequest, blobs: BlobStore) -> StableDiffusionPro
             value = request.get(declaration.path)
             setattr(p, declaration.param.a1111, list(value) if isinstance(value, tuple) else value)
     p.inpainting_mask_invert = int(request.mask.invert) if img2img else None
+    if not request.refiner.enabled:
+        p.refiner_checkpoint = p.refiner_switch_at = None
     p.override_settings = dict(request.overrides)
     p.do_not_save_samples = p.do_not_save_grid = not request.output.save_images
     if img2img:
@@ -63,6 +65,12 @@ def request_of(p: StableDiffusionProcessing, base: GenerationRequest, blobs: Blo
             given = _given(p, declaration)
             if given is not _UNSAID and _differs(given, base.get(declaration.path)):
                 values[declaration.path] = given
+    if not p.refiner_checkpoint and not base.refiner.enabled:
+        # A `p` has no switch: what stands on controls that are switched off is left alone.
+        values.pop("refiner.checkpoint", None)
+        values.pop("refiner.switch_at", None)
+    elif bool(p.refiner_checkpoint) != base.refiner.enabled:
+        values["refiner.enabled"] = bool(p.refiner_checkpoint)
     values |= _pictures(p, base, blobs) if img2img else _strength(p, base)
     save = not p.do_not_save_samples
     if save != base.output.save_images:

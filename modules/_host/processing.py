@@ -175,6 +175,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
     hr_scheduler: str | None = None
     hr_prompt: str = ""
     hr_negative_prompt: str = ""
+    hr_cfg: float = 0.0
     force_task_id: str | None = None
 
     hr_checkpoint_info: Any = field(default=None, init=False)

@@ -21,7 +21,7 @@ from modules._host.processed import Processed, pictures_of, processed_of
 from modules._host.ticket import NOTE, Ticket, ticket_of
 
 #: fields of the HTTP API that only scripts and `p` know
-PASSED_ON = ("disable_extra_networks", "refiner_checkpoint", "refiner_switch_at")
+PASSED_ON = ("disable_extra_networks",)
 
 
 class RunHooks:

@@ -16,7 +16,7 @@ from atelier.sampling.step import ModelInputs, Row
 from tests.device.fakes import CARD, Card, Recorder
 
 CACHES, IDLE = "caches were dropped", "models that are not needed now left the device"
-TILES, SLICES = "the picture is decoded in tiles", "attention goes in slices"
+TILES, SLICES = "the picture goes through the VAE in tiles", "attention goes in slices"
 BLOCKS = "the model goes through the device block by block"
 
 

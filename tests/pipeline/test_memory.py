@@ -85,12 +85,12 @@ def test_what_has_no_room_as_a_whole_is_decoded_in_tiles_and_said(make, services
     expected = make(**large)
     assert expected.comments == ()
     monkeypatch.setattr(Residency, "free", lambda self: 10**6)
-    sizes = []
+    asked = []
     model = type(services.library.current)
     original = model.decode
-    monkeypatch.setattr(model, "decode", lambda self, x: (sizes.append(tuple(x.shape[-2:])), original(self, x))[1])
+    monkeypatch.setattr(model, "decode", lambda self, x, **how: (asked.append(how), original(self, x, **how))[1])
     tiled = make(**large)
-    assert sizes == [(8, 64), (8, 64)] and any("in tiles" in c and "GB" in c for c in tiled.comments)
+    assert asked == [{"tiled": True, "wrap": False}] and any("in tiles" in c and "GB" in c for c in tiled.comments)
     assert np.asarray(tiled.images[0]).shape == np.asarray(expected.images[0]).shape
     # What is no larger than one tile is decoded whole, however little room there is.
     assert make().comments == ()

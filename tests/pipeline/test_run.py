@@ -249,15 +249,6 @@ def test_a_full_disk_keeps_the_picture_and_says_so(make, monkeypatch):
     assert any("No space left" in c for c in result.comments)
 
 
-def test_tiled_decoding_has_no_seams(services):
-    from atelier.pipeline.decode import tiled_decode
-
-    torch.manual_seed(0)
-    latents = torch.randn(1, 3, 24, 40)
-    enlarge = lambda x: torch.nn.functional.interpolate(x, scale_factor=8, mode="nearest")  # noqa: E731
-    assert torch.allclose(tiled_decode(enlarge, latents, 8, tile=16, overlap=4), enlarge(latents), atol=1e-5)
-
-
 def test_encodings_are_used_again(make, services):
     make()
     before = services.encodings.hits

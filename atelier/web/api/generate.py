@@ -16,6 +16,7 @@ from atelier.base.errors import BadRequest, Conflict
 from atelier.imaging.decode import open_image
 from atelier.imaging.writer import encode
 from atelier.jobs.job import Ticket
+from atelier.params.built_in_scripts import values_of_scripts
 from atelier.params.capabilities import Capabilities
 from atelier.params.flat import PICTURES, flat_echo, flat_schema, request_from_flat
 from atelier.params.names import unknown
@@ -90,7 +91,7 @@ def check_scripts(data: Mapping[str, Any], kind: str, known: Capabilities) -> No
     if not isinstance(always, (Mapping, type(None))):
         raise BadRequest("alwayson_scripts", "expected an object.", remedy='Write {"title": {"args": []}}.')
     names = {s.name.lower(): s.name for s in here if s.is_alwayson}
-    for title, values in (always or {}).items():
+    for title, values in values_of_scripts(always, kind)[1].items():
         field = f"alwayson_scripts.{title}"
         if title.lower() in selectable:
             raise BadRequest(field, "this script is a selectable one.", remedy="Name it in script_name.")
@@ -110,7 +111,8 @@ def in_flat_words(error: BadRequest) -> BadRequest:
         name = "override_settings." + error.field.partition(".")[2]
     if error.field.startswith("source.images"):
         name = error.field.replace("source.images", "init_images")
-    name = next((flat for flat, path in PICTURES.items() if path == error.field), name)
+    pictures = {**PICTURES, "firstpass_image": "hires.image"}
+    name = next((flat for flat, path in pictures.items() if path == error.field), name)
     if not name or name == error.field:
         return error
     message = error.message.removeprefix(f"{error.field}: ")

@@ -27,9 +27,10 @@ def build(app: App, form: Form) -> Panel:
     with gr.Row(elem_id="img2img_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="img2img_settings", elem_classes=["settings-column"], min_width=300):
             _pictures()
-            _inpainting(form)
+            _inpainting(panel)
             form.place("source.resize_mode", elem_id="resize_mode")
             controls.sampler_row(panel)
+            controls.refiner_accordion(panel)
             with gr.Row(elem_classes=["size-row"]):
                 _size(panel)
                 controls.swap_button(panel)
@@ -64,8 +65,9 @@ def _pictures() -> None:
             press(button, f"atelier.panels.img2img.copyTo('{name}')")
 
 
-def _inpainting(form: Form) -> None:
+def _inpainting(panel: Panel) -> None:
     """Shown by scripts while one of the inpaint modes is chosen."""
+    form = panel.form
     with gr.Column(elem_id="inpaint_controls", elem_classes=["inpaint-controls"]):
         form.place("mask.blur_x", elem_id="img2img_mask_blur")
         with gr.Column(elem_id="img2img_mask_alpha_place", elem_classes=["sketch-only"]):
@@ -78,6 +80,7 @@ def _inpainting(form: Form) -> None:
         with gr.Row():
             form.place("mask.only_masked", elem_id="img2img_inpaint_full_res")
             form.place("mask.padding", elem_id="img2img_inpaint_full_res_padding")
+        controls.soft_accordion(panel)
 
 
 def _size(panel: Panel) -> None:

@@ -17,6 +17,7 @@ def build(app: App, form: Form) -> Panel:
         with gr.Column(elem_id="txt2img_settings", elem_classes=["settings-column"], min_width=300):
             controls.sampler_row(panel)
             controls.hires_accordion(panel)
+            controls.refiner_accordion(panel)
             with gr.Row(elem_classes=["size-row"]):
                 controls.size_column(panel)
                 controls.swap_button(panel)
@@ -28,6 +29,9 @@ def build(app: App, form: Form) -> Panel:
         results(panel, [
             ("🖼️", "img2img", "Send picture and parameters to img2img"),
             ("🎨", "inpaint", "Send picture and parameters to inpaint"),
+        ], tools=[
+            ("✨", "txt2img_upscale", "Hires fix on this picture, with its own seed",
+             "atelier.panels.txt2img.upscale()"),
         ])  # fmt: skip
     wires(panel)
     return panel

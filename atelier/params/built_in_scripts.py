@@ -1,0 +1,35 @@
+"""BuiltInScript: an always-on script of A1111 whose arguments are declared values here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from atelier.base.errors import BadRequest
+from atelier.params.field import declarations_of
+from atelier.params.parts import SoftInpainting
+from atelier.params.request import find_declaration
+
+#: by title in small letters: the dotted names of the arguments, in their order; all are of img2img
+BUILT_IN: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "soft inpainting": tuple(d.path for d in declarations_of(SoftInpainting)),
+})  # fmt: skip
+
+
+def values_of_scripts(always: Mapping[str, Any] | None, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the request by dotted name, and the scripts that are left for extensions. Raises `BadRequest`."""
+    values: dict[str, Any] = {}
+    left: dict[str, Any] = {}
+    for title, given in (always or {}).items():
+        paths = BUILT_IN.get(str(title).lower())
+        if paths is None or kind != "img2img":
+            left[title] = given
+            continue
+        args = given.get("args", []) if isinstance(given, Mapping) else None
+        if not isinstance(args, (list, tuple)):
+            raise BadRequest(f"alwayson_scripts.{title}", 'expected {"args": [...]}.', remedy="args holds the values.")
+        for path, value in zip(paths, args):
+            if value is not None:
+                values[path] = find_declaration(path).check(value)
+    return values, left
