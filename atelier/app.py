@@ -18,6 +18,8 @@ from atelier.jobs.job import Job, Ticket
 from atelier.jobs.local import LocalExecutor
 from atelier.jobs.progress import ProgressBook
 from atelier.params.capabilities import Capabilities
+from atelier.params.extras import ExtrasRequest
+from atelier.params.extras_schema import extras_to_json
 from atelier.params.groups import GROUPS
 from atelier.params.infotext import PasteRules
 from atelier.params.names import AUTOMATIC, SAME, find_model, get_model, get_vae, resolve_sampler, unknown
@@ -95,12 +97,27 @@ class App:
     def submit(self, request: GenerationRequest, *, client: str = "", priority: int = 0, job_id: str = "") -> Ticket:
         """Checks the request as far as the server can, and queues it. Raises `BadRequest`, `QueueFull`, `Conflict`."""
         request = self.checked(request)
+        return self._queue(Job(request.kind, request_to_json(request), job_id, priority, client))
+
+    def submit_extras(
+        self, request: ExtrasRequest, *, client: str = "", priority: int = 0, job_id: str = ""
+    ) -> Ticket:
+        """The same for work on finished pictures. Raises `BadRequest`, `QueueFull`, `Conflict`."""
+        changes: dict[str, Any] = {"overrides": self._overrides(request.overrides)}
+        lists = self.capabilities()
+        if lists is not None:
+            changes |= _known_upscalers(request, lists)
+        request = request.with_values(**changes)
+        return self._queue(Job(request.kind, extras_to_json(request), job_id, priority, client))
+
+    def _queue(self, job: Job) -> Ticket:
+        client, job_id = job.client, job.id
         limit = self.settings.get("jobs_per_client")
         if self.records.count(states=WAITING, client=client) >= limit:
             raise QueueFull(f"{limit} jobs wait already.", remedy="Wait, or cancel some of them.", limit=limit)
         if job_id:
             self._free_id(job_id)
-        return self.executor.submit(Job(request.kind, request_to_json(request), job_id, priority, client))
+        return self.executor.submit(job)
 
     def submit_job(self, kind: str, payload: Mapping[str, Any], *, client: str = "", priority: int = URGENT) -> Ticket:
         """Any other work for the engine: load_model, unload_model, refresh, memory."""
@@ -140,18 +157,23 @@ class App:
 
         Before the engine is ready its lists are not known: then it checks the names itself when the job runs.
         """
-        declared = self.settings.declarations
-        restricted = [k for k in request.overrides if k in declared and declared[k].param.restrict_api]
-        if restricted:
-            log.warning("settings that a request may not change, ignored: %s", fields(keys=",".join(restricted)))
-        overrides = {k: v for k, v in request.overrides.items() if v is not None and k not in restricted}
-        self.settings.snapshot().overlaid(overrides)
+        overrides = self._overrides(request.overrides)
         changes: dict[str, Any] = {}
         lists = self.capabilities()
         if lists is not None:
             overrides = _known_models(overrides, lists, "settings.")
             changes = _known_names(request, lists)
         return request.with_values(**changes, overrides=overrides)
+
+    def _overrides(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings for one request, without those that a request may not change. Raises `BadRequest`."""
+        declared = self.settings.declarations
+        restricted = [k for k in given if k in declared and declared[k].param.restrict_api]
+        if restricted:
+            log.warning("settings that a request may not change, ignored: %s", fields(keys=",".join(restricted)))
+        overrides = {k: v for k, v in given.items() if v is not None and k not in restricted}
+        self.settings.snapshot().overlaid(overrides)
+        return overrides
 
     def paste_rules(self, kind: str) -> PasteRules:
         """How infotext meets this program's settings, samplers and models."""
@@ -302,6 +324,17 @@ def _known_models(values: Mapping[str, Any], lists: Capabilities, prefix: str) -
     if known.get("sd_vae"):
         known["sd_vae"] = get_vae(lists, str(known["sd_vae"]), prefix + "sd_vae")
     return known
+
+
+def _known_upscalers(request: ExtrasRequest, lists: Capabilities) -> dict[str, Any]:
+    names = {name.lower(): name for name in lists.choices("upscalers")}
+    found = {}
+    for path in ("upscale.upscaler_1", "upscale.upscaler_2"):
+        asked = request.get(path)
+        if asked.lower() not in names:
+            raise unknown(path, "upscaler", asked, tuple(names.values()))
+        found[path] = names[asked.lower()]
+    return found
 
 
 def _known_names(request: GenerationRequest, lists: Capabilities) -> dict[str, Any]:

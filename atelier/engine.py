@@ -38,11 +38,13 @@ from atelier.params.capabilities import (
     SchedulerInfo,
     UpscalerInfo,
 )  # fmt: skip
+from atelier.params.extras_schema import extras_from_json
 from atelier.params.field import declarations_of
 from atelier.params.groups import GROUPS
 from atelier.params.schema import request_from_json
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.cache import EncodingCache
+from atelier.pipeline.extras import postprocess
 from atelier.pipeline.hires import LATENT_MODES
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services
@@ -75,6 +77,8 @@ class Engine:
         self.residency = Residency(self.choice.device)
         self._attention_setting = ""
         self.services = self._services()
+        self.services.tools.equip(self.choice.denoiser_dtype, config.arguments)
+        self.services.upscalers = self._upscalers()
         self.model_error = ""
         self._choose_attention(AUTOMATIC_ATTENTION)
         config.plugins.relay.started(side="engine", owner=self.services)
@@ -82,6 +86,7 @@ class Engine:
             MappingProxyType({
                 "txt2img": self._generate, "img2img": self._generate, "load_model": self._load_model,
                 "unload_model": self._unload_model, "refresh": self._refresh, "memory": self._memory,
+                "extras": self._postprocess,
             })
         )  # fmt: skip
 
@@ -103,7 +108,7 @@ class Engine:
             hashes=hashes,
             styles=StyleBook(paths.styles),
             catalogue=self._catalogue(),
-            upscalers=self._upscalers(),
+            upscalers=default_upscalers(),
             encodings=EncodingCache(),
             residency=self.residency,
             ladder=Ladder(self.residency),
@@ -126,8 +131,9 @@ class Engine:
         return Catalogue(samplers.freeze(), schedules.freeze())
 
     def _upscalers(self) -> Registry[Upscaler]:
+        """The program's own, those of files that are there now, then those of extensions."""
         upscalers = default_upscalers()
-        for upscaler in self.config.plugins.provided("provide_upscalers"):
+        for upscaler in (*self.services.tools.upscalers(), *self.config.plugins.provided("provide_upscalers")):
             _add(upscalers, upscaler)
         return upscalers.freeze()
 
@@ -141,7 +147,7 @@ class Engine:
         self.services.ladder.begin_job()
         self.residency.policy = self.config.arguments.get("memory_policy") or settings.memory_policy
         self._choose_attention(settings.cross_attention_optimization)
-        self.services.shelf.allow_pickle = settings.allow_pickle
+        self.services.shelf.allow_pickle = self.services.tools.allow_pickle = settings.allow_pickle
         self.services.library.limit = settings.sd_checkpoints_limit
         return work(job, token, publish, settings)
 
@@ -160,6 +166,13 @@ class Engine:
         if self.services.library.current is not before:
             publish(ModelLoaded(title=self._title()))
         return result.to_json()
+
+    def _postprocess(
+        self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot
+    ) -> dict[str, Any]:
+        request = extras_from_json(job.payload)
+        run = postprocess(request, self.services, settings=settings, token=token, publish=publish, job=job.id)
+        return run.to_json()
 
     def _load_model(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
         publish(StageChanged(job=job.id, stage="loading model"))
@@ -186,6 +199,7 @@ class Engine:
         self.services.shelf.scan()
         self.services.approx.scan()
         self.services.styles.reload()
+        self.services.upscalers = self._upscalers()
         return {"state": "done"}
 
     def _memory(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
@@ -226,6 +240,7 @@ class Engine:
                 for s in services.catalogue.schedules
             ),
             upscalers=tuple(UpscalerInfo(u.name, u.scale, u.model_name, u.model_path) for u in services.upscalers),
+            face_restorers=tuple(FileInfo(name, folder) for name, folder in self.services.tools.face_restorers()),
             latent_upscale_modes=tuple(LATENT_MODES),
             models=tuple(
                 ModelInfo(f.title, f.stem, str(f.path), f.short or "", f.sha256 or "", str(f.config or ""))
@@ -286,6 +301,7 @@ class Engine:
 
     def close(self) -> None:
         self.services.library.unload()
+        self.services.tools.close()
         log.info("engine closed: %s", fields(device=self.choice.device))
 
 

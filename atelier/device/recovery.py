@@ -24,10 +24,12 @@ T = TypeVar("T")
 
 @dataclass
 class Limits:
-    """How work is cut into smaller pieces, for the job that runs now. `rows` is the most rows of one model call."""
+    """How work is cut into smaller pieces, for the job that runs now. `rows` is the most rows of one model call,
+    `tile_tools` the longest side, in pixels, of what a tool such as an upscaler is given at once."""
 
     tile_vae: bool = False
     rows: int | None = None
+    tile_tools: int | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,14 @@ def _tile(ladder: Ladder) -> bool:
     return not done
 
 
+def _smaller_tiles(ladder: Ladder) -> bool:
+    now = ladder.limits.tile_tools or 2 * FIRST_TOOL_TILE
+    if now <= LAST_TOOL_TILE:
+        return False
+    ladder.limits.tile_tools = now // 2
+    return True
+
+
 def _split(ladder: Ladder) -> bool:
     return ladder.attention.split()
 
@@ -180,10 +190,13 @@ def _stream(ladder: Ladder) -> bool:
     return ladder.residency.stream_from_now()
 
 
+#: sides of tiles that tools try when memory runs out
+FIRST_TOOL_TILE, LAST_TOOL_TILE = 256, 64
 HALVE = "the batch goes through the model in smaller pieces"
 STAGES = MappingProxyType({
     "load": "loading the model", "place": "bringing the model to the device",
     "encode": "reading the prompt", "picture": "reading the picture", "sample": "sampling", "decode": "decoding",
+    "upscale": "enlarging",
 })  # fmt: skip
 EVERYWHERE = tuple(STAGES)
 RUNGS = (
@@ -191,6 +204,7 @@ RUNGS = (
     Rung("models that are not needed now left the device", EVERYWHERE, _evict, relief=True),
     Rung("the picture goes through the VAE in tiles", ("picture", "decode"), _tile),
     Rung("attention goes in slices", ("encode", "picture", "sample", "decode"), _split),
+    Rung("the picture is enlarged in smaller tiles", ("upscale",), _smaller_tiles),
     Rung(HALVE, ("sample",), _halve),
     Rung("the model goes through the device block by block", ("place", "sample"), _stream),
 )

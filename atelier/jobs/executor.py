@@ -15,8 +15,10 @@ from atelier.store.jobs import JobRow
 
 #: how a person may end a job; see `CancelToken`
 CANCEL_MODES = ("stop", "skip", "cancel", "finish")
-#: jobs that make pictures; any other kind may change what the engine can do
+#: jobs that make pictures
 GENERATION = ("txt2img", "img2img")
+#: jobs that leave what the engine can do as it is; any other kind may change it
+STEADY = (*GENERATION, "extras", "interrogate")
 #: jobs that only make sense for the one who waits for them, and are forgotten when the program ends
 PASSING = ("memory", "refresh", "unload_model")
 #: of jobs that a person waits for and that are short: they run before any generation that waits

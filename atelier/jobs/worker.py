@@ -12,7 +12,7 @@ from atelier.base.cancel import CancelToken
 from atelier.base.errors import AtelierError, DeviceLost, InternalError, Interrupted
 from atelier.base.events import EngineChanged, Event, JobFailed, JobFinished, JobStarted, ModelLoaded, Notice
 from atelier.base.log import fields, logger
-from atelier.jobs.executor import GENERATION, Engine, EngineConfig, EngineState
+from atelier.jobs.executor import STEADY, Engine, EngineConfig, EngineState
 from atelier.jobs.job import Job
 
 log = logger(__name__)
@@ -81,7 +81,7 @@ class Worker:
 
     def _end(self, job: Job, result: dict[str, Any], error: dict[str, Any] | None, seconds: float) -> None:
         # What can be chosen is asked before the job is announced as done, so that who waited for it sees the change.
-        if job.kind not in GENERATION or self._model_changed:
+        if job.kind not in STEADY or self._model_changed:
             self._refresh()
         if error is not None:
             self._finished(job.id, "failed", None, error)

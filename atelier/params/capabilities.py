@@ -104,6 +104,7 @@ class Capabilities:
     samplers: tuple[SamplerInfo, ...] = ()
     schedulers: tuple[SchedulerInfo, ...] = ()
     upscalers: tuple[UpscalerInfo, ...] = ()
+    face_restorers: tuple[FileInfo, ...] = ()
     latent_upscale_modes: tuple[str, ...] = ()
     models: tuple[ModelInfo, ...] = ()
     vaes: tuple[FileInfo, ...] = ()

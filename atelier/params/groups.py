@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atelier.params.field import param, part
+from atelier.params.groups_tools import TOOL_GROUPS
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "avif")
 
@@ -273,4 +274,4 @@ class System:
 
 
 GROUPS = (Saving, SavingPaths, StableDiffusion, StableDiffusionXL, Vae, Img2Img, SamplerParameters, Compatibility,
-          Memory, ExtraNetworks, Interface, Previews, Infotext, System)  # fmt: skip
+          Memory, ExtraNetworks, Interface, Previews, Infotext, System, *TOOL_GROUPS)  # fmt: skip

@@ -65,36 +65,38 @@ def request_from_json(
 
     `store` takes pictures given as text. Raises `BadRequest` that names the value, also for unknown names.
     """
-    data = _object(data, "request")
+    data = object_from(data, "request")
     parts = {cls.part_name: cls for cls in PARTS}
     changes: dict[str, Any] = {}
     for name, given in data.items():
         if name in ("overrides", "extras"):
-            changes[name] = _object(given, name)
+            changes[name] = object_from(given, name)
             continue
         if name not in parts:
-            raise _unknown(name, name, (*parts, "overrides", "extras"))
+            raise unknown_name(name, name, (*parts, "overrides", "extras"))
         declared = {d.name: d for d in declarations_of(parts[name])}
-        for key, value in _object(given, name).items():
+        for key, value in object_from(given, name).items():
             if key not in declared:
-                raise _unknown(f"{name}.{key}", key, declared)
-            changes[f"{name}.{key}"] = _value(value, declared[key], store)
+                raise unknown_name(f"{name}.{key}", key, declared)
+            changes[f"{name}.{key}"] = value_from(value, declared[key], store)
     return (base or GenerationRequest()).with_values(**changes)
 
 
-def _object(value: Any, field: str) -> Mapping[str, Any]:
+def object_from(value: Any, field: str) -> Mapping[str, Any]:
+    """Raises `BadRequest` when it is none."""
     if not isinstance(value, Mapping):
         raise BadRequest(field, f"expected an object, got {type(value).__name__}.")
     return value
 
 
-def _unknown(field: str, name: str, known: Iterable[str]) -> BadRequest:
+def unknown_name(field: str, name: str, known: Iterable[str]) -> BadRequest:
     names = tuple(known)
     close = difflib.get_close_matches(str(name), names, n=3)
     return BadRequest(field, "there is no such value.", remedy=f"Use one of: {', '.join(close or names)}.")
 
 
-def _value(value: Any, declaration: Declaration, store: StoreImage | None) -> Any:
+def value_from(value: Any, declaration: Declaration, store: StoreImage | None) -> Any:
+    """One value of nested JSON, checked; pictures become references. Raises `BadRequest`."""
     item = item_type(declaration)
     if item is ImageRef and declaration.kind == "list":
         if not isinstance(value, (list, tuple)):
@@ -124,7 +126,7 @@ def image_from(value: Any, field: str, store: StoreImage | None = None) -> Image
     names = {f.name for f in dataclasses.fields(ImageRef)}
     for key in value:
         if key not in names:
-            raise _unknown(f"{field}.{key}", key, names)
+            raise unknown_name(f"{field}.{key}", key, names)
     if not isinstance(value.get("sha256"), str) or not _SHA256.fullmatch(value["sha256"]):
         raise BadRequest(f"{field}.sha256", "expected 64 hexadecimal digits.", remedy="Upload the picture first.")
     for side in ("width", "height"):
@@ -143,7 +145,7 @@ def json_schema() -> dict[str, Any]:
         properties[cls.part_name] = {
             "type": "object",
             "title": cls.__name__,
-            "description": _described(cls),
+            "description": described(cls),
             "properties": {d.name: value_schema(d) for d in declarations_of(cls)},
             "additionalProperties": False,
         }
@@ -152,7 +154,7 @@ def json_schema() -> dict[str, Any]:
     return {"type": "object", "title": "GenerationRequest", "properties": properties, "additionalProperties": False}
 
 
-def _described(cls: Any) -> str:
+def described(cls: Any) -> str:
     text = (cls.__doc__ or "").strip()
     # A dataclass without a docstring is given its signature.
     return "" if text.startswith(f"{cls.__name__}(") else text

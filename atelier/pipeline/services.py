@@ -17,6 +17,7 @@ from atelier.params.field import Declaration
 from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.relay import NoHooks, Relay
 from atelier.prompts.styles import StyleBook
+from atelier.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from atelier.checkpoints.library import Library
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class Services:
     """Made once by the engine. `picture_saved` is told of each picture on disk, for the index.
 
-    `networks` is made for the shelf and the residency, `approx` for the folders.
+    `networks` is made for the shelf and the residency, `approx` and `tools` for the folders.
     """
 
     paths: Paths
@@ -55,7 +56,9 @@ class Services:
     watched: Callable[[str], bool] = lambda job: True
     networks: ActiveNetworks = field(init=False)
     approx: ApproxFiles = field(init=False)
+    tools: Toolbox = field(init=False)
 
     def __post_init__(self) -> None:
         self.networks = ActiveNetworks(self.shelf, self.residency)
         self.approx = ApproxFiles(self.paths)
+        self.tools = Toolbox(self.paths, self.residency)

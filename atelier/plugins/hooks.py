@@ -17,7 +17,7 @@ HOOK_VERSION = 1
 
 
 class ProgramHooks:
-    """`provide` hooks return a list and are called once, while the program starts."""
+    """`provide` hooks return a list and are called once, while the program starts, unless they say otherwise."""
 
     @hookspec
     def started(self, side: str, owner: Any) -> None:
@@ -42,6 +42,10 @@ class ProgramHooks:
     @hookspec
     def provide_upscalers(self) -> list[Any] | None:
         """More upscalers, as `atelier.tools.upscale.Upscaler`."""
+
+    @hookspec
+    def provide_post_steps(self, run: Any) -> list[Any] | None:
+        """More steps of a run of the Extras tab, as `atelier.pipeline.extras_steps.PostStep`; asked at each run."""
 
     @hookspec
     def describe_scripts(self) -> list[ScriptInfo] | None:

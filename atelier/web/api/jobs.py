@@ -19,26 +19,31 @@ from atelier.jobs.executor import CANCEL_MODES, GENERATION
 from atelier.jobs.job import Ticket
 from atelier.jobs.progress import Progress
 from atelier.params.capabilities import Capabilities
+from atelier.params.extras import KIND as EXTRAS
+from atelier.params.extras_schema import extras_schema, flat_extras_schema
 from atelier.params.flat import flat_schema
 from atelier.params.names import get_model, get_vae
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import json_schema, request_from_json
 from atelier.store.jobs import JobRow
 from atelier.web.api.common import FAILURES, OwnedApp, follow, image_store, json_body, json_schema_body, lists
+from atelier.web.api.extras import job_request
 from atelier.web.api.generate import check_scripts, flat_request, in_flat_words
 from atelier.web.auth import client_of
 
 router = APIRouter(prefix="/atelier/v1", tags=["Jobs"], responses=dict(FAILURES))
 
 OTHER_KINDS = ("load_model", "unload_model", "refresh")
+KINDS = (*GENERATION, EXTRAS, *OTHER_KINDS)
 _JOB_BODY = MappingProxyType({
     "type": "object",
     "required": ["kind", "request"],
     "properties": {
-        "kind": {"type": "string", "enum": [*GENERATION, *OTHER_KINDS], "description": "What is to be done."},
+        "kind": {"type": "string", "enum": [*KINDS], "description": "What is to be done."},
         "request": {
             "description": "The nested form, or for pictures also the flat form of /sdapi/v1.",
-            "anyOf": [json_schema(), flat_schema("img2img"), flat_schema("txt2img"), {"type": "object"}],
+            "anyOf": [json_schema(), flat_schema("img2img"), flat_schema("txt2img"), extras_schema(),
+                      flat_extras_schema("single"), {"type": "object"}],
         },
         "id": {"type": "string", "maxLength": 200, "description": "An id of your own; otherwise one is made."},
         "client": {"type": "string", "maxLength": 200, "description": "A word that tells your jobs from others."},
@@ -122,10 +127,8 @@ async def submit(request: Request, response: Response, app: OwnedApp) -> TicketA
     """Queues a job and answers at once."""
     data = await json_body(request)
     kind, asked = data.get("kind"), data.get("request", {})
-    if kind not in (*GENERATION, *OTHER_KINDS):
-        raise BadRequest(
-            "kind", f"{kind!r} is not a kind of job.", remedy=f"Use {', '.join((*GENERATION, *OTHER_KINDS))}."
-        )
+    if kind not in KINDS:
+        raise BadRequest("kind", f"{kind!r} is not a kind of job.", remedy=f"Use {', '.join(KINDS)}.")
     if not isinstance(asked, Mapping):
         raise BadRequest("request", "expected an object.", remedy="See /docs for its form.")
     client = _text(data, "client") or client_of(request)
@@ -145,6 +148,10 @@ def _submit(app: App, kind: str, data: Mapping[str, Any], client: str) -> Ticket
     priority = data.get("priority") or 0
     if not isinstance(priority, int) or abs(priority) > 1000:
         raise BadRequest("priority", "expected a whole number from -1000 to 1000.", remedy="Leave it out for 0.")
+    if kind == EXTRAS:
+        return app.submit_extras(
+            job_request(app, asked), client=client, priority=priority, job_id=_text(data, "id")
+        )  # fmt: skip
     flat = not all(isinstance(value, Mapping) for value in asked.values())
     try:
         request = flat_request(app, asked, kind) if flat else request_from_json(asked, store=image_store(app))

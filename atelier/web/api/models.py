@@ -175,9 +175,10 @@ async def hypernetworks(app: OwnedApp) -> list[FileItem]:
 
 
 @router.get("/sdapi/v1/face-restorers", response_model=list[RestorerItem])
-async def face_restorers() -> list[RestorerItem]:
-    """None is installed by itself."""
-    return [RestorerItem(name="None")]
+async def face_restorers(app: OwnedApp) -> list[RestorerItem]:
+    """What face_restoration_model takes, whether their files are there or not."""
+    found = (await lists(app)).face_restorers
+    return [*(RestorerItem(name=f.name, cmd_dir=f.filename or None) for f in found), RestorerItem(name="None")]
 
 
 @router.get("/sdapi/v1/realesrgan-models", response_model=list[RealEsrganItem])

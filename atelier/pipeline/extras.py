@@ -1,0 +1,128 @@
+"""The recipe of the Extras tab: pictures go through the steps that were asked for, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from atelier.base.cancel import CancelToken
+from atelier.base.errors import BadRequest, Interrupted
+from atelier.base.events import Event
+from atelier.imaging.decode import FORMATS, open_image
+from atelier.params.extras import ExtrasRequest
+from atelier.params.settings import SettingsSnapshot
+from atelier.pipeline.extras_save import html_info, save_result
+from atelier.pipeline.extras_state import ExtrasRun, PostPicture
+from atelier.pipeline.extras_steps import STEPS, PostStep
+from atelier.pipeline.services import Services
+from atelier.pipeline.state import Result
+
+#: endings of pictures in a folder that is worked on
+ENDINGS = tuple(sorted(
+    ending for ending, format in Image.registered_extensions().items() if format in FORMATS
+))  # fmt: skip
+
+
+def postprocess(
+    request: ExtrasRequest,
+    services: Services,
+    *,
+    settings: SettingsSnapshot,
+    token: CancelToken | None = None,
+    publish: Callable[[Event], Any] = lambda event: None,
+    job: str = "",
+) -> Result:
+    """Raises any `AtelierError`; a stop keeps the pictures that are done, a cancel raises `Interrupted`."""
+    started = time.monotonic()
+    settings = settings.overlaid(request.overrides)
+    run = ExtrasRun(request, settings, services, token or CancelToken(), publish, job)
+    steps = _steps(run)
+    sources = _sources(run)
+    run.count = len(sources)
+    for run.position, (name, read) in enumerate(sources):
+        if run.token.ending:
+            break
+        run.token.clear_skip()
+        try:
+            _one(run, steps, name, read())
+        except Interrupted as stop:
+            if stop.mode == "cancel":
+                raise
+    if run.token.mode == "cancel":
+        raise Interrupted("cancel")
+    return Result(
+        pictures=tuple(run.pictures), state="stopped" if run.token.mode == "stop" else "done",
+        comments=tuple(run.comments), info={"html_info": html_info(run), "infotexts": list(run.infos)},
+        seconds=time.monotonic() - started, images=tuple(run.images),
+    )  # fmt: skip
+
+
+def _steps(run: ExtrasRun) -> list[PostStep]:
+    """Those that are wanted, with those of extensions, in the order of the settings, then in their own."""
+    found = [*STEPS, *(step for given in run.services.hooks.provide_post_steps(run=run) for step in given or ())]
+    off = set(run.settings.postprocessing_disable_in_extras)
+    first = {name: place for place, name in enumerate(run.settings.postprocessing_operation_order)}
+    ordered = sorted(found, key=lambda step: (first.get(step.name, len(first)), step.order, step.name))
+    return [step for step in ordered if step.name not in off and step.wanted(run)]
+
+
+def _sources(run: ExtrasRun) -> list[tuple[str, Callable[[], Image.Image]]]:
+    """(name of the file or "", the function that reads it) of every picture. Raises `BadRequest`."""
+    given = run.request.input
+    if given.folder:
+        return [(path.stem, _reader(run, path)) for path in _pictures_in(given.folder)]
+    if not given.images:
+        raise BadRequest("input.images", "there is no picture.", remedy="Give one, or the name of a folder.")
+    blobs = run.services.blobs
+    names = [Path(name.replace("\\", "/")).stem for name in given.names]
+    names += [""] * (len(given.images) - len(names))
+    return [
+        (names[index], lambda ref=ref, index=index: blobs.image(ref, f"input.images.{index}"))
+        for index, ref in enumerate(given.images)
+    ]
+
+
+def _pictures_in(folder: str) -> Iterator[Path]:
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise BadRequest("input.folder", f"there is no folder {folder}.", remedy="Check its name.")
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    if not found:
+        raise BadRequest("input.folder", f"there are no pictures in {folder}.", remedy="Choose another folder.")
+    return iter(found)
+
+
+def _reader(run: ExtrasRun, path: Path) -> Callable[[], Image.Image]:
+    return lambda: open_image(path.read_bytes(), f"input.folder.{path.name}", limit_mp=run.settings.img_max_size_mp)
+
+
+def _one(run: ExtrasRun, steps: list[PostStep], name: str, image: Image.Image) -> None:
+    """One source: it may become several pictures on the way."""
+    source = dict(image.info)
+    image.info = {}
+    pictures = [PostPicture(image)]
+    for step in steps:
+        step.first(run, pictures[0])
+    for index, step in enumerate(steps):
+        run.stage(step.stage or step.name)
+        with run.part(index, len(steps)):
+            pictures = [made for picture in pictures for made in _through(run, step, picture)]
+    suffixes: dict[str, Any] = {}
+    for picture in pictures:
+        save_result(run, picture, source, name, picture.get_suffix(suffixes))
+    run.progress(1, 1)
+
+
+def _through(run: ExtrasRun, step: PostStep, picture: PostPicture) -> list[PostPicture]:
+    """The picture, and those that the step made of it."""
+    run.token.check()
+    if picture.disable_processing:
+        return [picture]
+    step.work(run, picture)
+    made = [e if isinstance(e, PostPicture) else picture.create_copy(e) for e in picture.extra_images]
+    picture.extra_images = []
+    return [picture, *made]

@@ -1,0 +1,20 @@
+"""How a run lets its tools be watched: they hear a wish to stop, and take the sizes of tiles from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from atelier.tools.watch import Watch, nothing
+
+
+def watch_of(run: Any, told: Callable[[int, int], Any] = nothing) -> Watch:
+    """`run` is a `Run` or an `ExtrasRun`."""
+    settings = run.settings
+    swin = (settings.SWIN_tile, settings.SWIN_tile_overlap)
+    tiles = {
+        "": (settings.ESRGAN_tile, settings.ESRGAN_tile_overlap),
+        "DAT": (settings.DAT_tile, settings.DAT_tile_overlap), "SwinIR": swin, "Swin2SR": swin,
+    }  # fmt: skip
+    return Watch(run.token.check, told, MappingProxyType(tiles), run, run.services.ladder)
