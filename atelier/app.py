@@ -99,9 +99,7 @@ class App:
         request = self.checked(request)
         return self._queue(Job(request.kind, request_to_json(request), job_id, priority, client))
 
-    def submit_extras(
-        self, request: ExtrasRequest, *, client: str = "", priority: int = 0, job_id: str = ""
-    ) -> Ticket:
+    def submit_extras(self, request: ExtrasRequest, *, client: str = "", priority: int = 0, job_id: str = "") -> Ticket:
         """The same for work on finished pictures. Raises `BadRequest`, `QueueFull`, `Conflict`."""
         changes: dict[str, Any] = {"overrides": self._overrides(request.overrides)}
         lists = self.capabilities()

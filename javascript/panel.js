@@ -359,6 +359,7 @@ window.atelier = window.atelier || {};
         sendTo(place) {
             const picture = this.gallery.selected;
             if (!picture) return atelier.toast("There is no picture yet.");
+            if (place === "extras") return atelier.panels.extras.receive(picture);
             atelier.panels.img2img.receive(picture, place, this.tab !== "img2img");
         }
 

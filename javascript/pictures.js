@@ -72,6 +72,7 @@ window.atelier = window.atelier || {};
                     act("paste", "Use the parameters in txt2img", () => this.use(picture)),
                     act("image", "Send to img2img", () => this.send(picture, "img2img")),
                     act("mask", "Send to inpaint", () => this.send(picture, "inpaint")),
+                    act("ruler", "Send to Extras", () => this.send(picture, "extras")),
                     make("a.tool-link", {href: picture.url, download: picture.name, title: "Download", "aria-label": "Download"}, atelier.icon("download")),
                     act("close", "Close", () => { this.side.hidden = true; })),
                 make("div.infotext", {}, make("div.atelier-fill", {}, make("p.quiet", {}, `${picture.name} · ${picture.width}×${picture.height}`), ...atelier.infotextParts(picture.infotext))));
@@ -100,6 +101,7 @@ window.atelier = window.atelier || {};
             try {
                 const blob = await (await fetch(picture.url)).blob();
                 const stored = await atelier.api.upload(blob);
+                if (place === "extras") return atelier.panels.extras.receive(stored);
                 atelier.panels.img2img.receive({...stored, infotext: picture.infotext}, place);
             } catch (error) {
                 atelier.toast(error.message, error.remedy, "error");

@@ -34,6 +34,7 @@ window.atelier = window.atelier || {};
                 return;
             }
             const picture = await this.canvas.picture();
+            if (place === "extras") return atelier.panels.extras.receive(picture);
             atelier.panels.img2img.receive({...picture, infotext: this.info}, place);
         },
     };

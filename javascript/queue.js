@@ -24,7 +24,7 @@ window.atelier = window.atelier || {};
             this.looking = true;
             try {
                 const told = await atelier.api.get("atelier/v1/jobs?limit=40");
-                const jobs = told.jobs.filter((job) => job.kind === "txt2img" || job.kind === "img2img");
+                const jobs = told.jobs.filter((job) => ["txt2img", "img2img", "extras"].includes(job.kind));
                 await Promise.all(jobs.map((job) => this.learn(job)));
                 this.render(told, jobs);
             } catch (error) {
@@ -58,14 +58,12 @@ window.atelier = window.atelier || {};
         row(job) {
             const known = this.details.get(job.id);
             const request = known.request;
-            const size = `${request.size.width}×${request.size.height}`;
-            const count = request.batch.count * request.batch.size;
-            const facts = [job.kind, size, `${request.sampling.steps} steps`, request.sampling.sampler, count > 1 ? `${count} pictures` : ""];
+            const facts = job.kind === "extras" ? this.extrasFacts(request) : this.facts(job.kind, request);
             const buttons = make("div.job-buttons");
             if (!atelier.jobs.isFinal(job.state)) {
                 if (job.position > 0) buttons.append(this.button("up", "Next in the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/move`, {position: 0})));
                 buttons.append(this.button("close", job.state === "running" ? "Interrupt" : "Remove from the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/cancel`, {mode: "stop"})));
-            } else if (known.pictures.length) {
+            } else if (known.pictures.length && job.kind !== "extras") {
                 buttons.append(this.button("reuse", "Use these parameters", () => this.use(known)));
             }
             const fraction = job.progress ? job.progress.fraction : null;
@@ -74,12 +72,24 @@ window.atelier = window.atelier || {};
                     src: atelier.api.pictureUrl(picture.sha256), alt: "", loading: "lazy", onclick: () => atelier.lightbox.open(known.pictures, index),
                 }))),
                 make("div.job-text", {},
-                    make("div.job-prompt", {}, request.prompt.positive || "(no prompt)"),
+                    make("div.job-prompt", {}, request.prompt ? request.prompt.positive || "(no prompt)" : "Extras"),
                     make("div.job-facts", {}, facts.filter(Boolean).join(" · ")),
                     job.error ? make("div.job-error", {}, `${job.error.message} ${job.error.remedy || ""}`) : null,
                     fraction === null ? null : make("div.job-bar", {}, make("div", {style: `width:${(fraction * 100).toFixed(0)}%`}))),
                 make("span.job-state", {}, job.position > 0 ? `waiting, ${job.position} before` : WORDS[job.state] || job.state),
                 buttons);
+        }
+
+        facts(kind, request) {
+            const count = request.batch.count * request.batch.size;
+            return [kind, `${request.size.width}×${request.size.height}`, `${request.sampling.steps} steps`, request.sampling.sampler, count > 1 ? `${count} pictures` : ""];
+        }
+
+        extrasFacts(request) {
+            const steps = Object.entries(request).filter(([, part]) => part && part.enabled === true).map(([name]) => name);
+            const count = request.input.images.length;
+            const source = request.input.folder || (count === 1 ? "1 picture" : `${count} pictures`);
+            return [source, steps.includes("upscale") ? request.upscale.upscaler_1 : "", steps.filter((name) => name !== "upscale").join(", ")];
         }
 
         button(icon, title, action) {

@@ -4,6 +4,7 @@ window.atelier = window.atelier || {};
 (function () {
     atelier.panels.txt2img = new atelier.Panel("txt2img");
     atelier.panels.img2img = new atelier.Img2Img();
+    atelier.panels.extras = new atelier.Extras();
 
     async function start() {
         atelier.status.start();
@@ -34,12 +35,16 @@ window.atelier = window.atelier || {};
         if (found) showSeedExtras(found.id.replace("_subseed_show", ""));
     });
 
-    onUiUpdate(() => { if (document.getElementById("tab_img2img")) atelier.panels.img2img.follow(); });
+    onUiUpdate(() => {
+        if (document.getElementById("tab_img2img")) atelier.panels.img2img.follow();
+        if (document.getElementById("tab_extras")) atelier.panels.extras.follow();
+    });
     onUiLoaded(start);
 
     document.addEventListener("input", (event) => {
         if (event.target.closest && event.target.closest("#img2img_scale")) atelier.panels.img2img.follow();
         if (event.target.closest && event.target.closest("#tab_txt2img")) showFinalSize();
+        if (event.target.closest && event.target.closest("#tab_extras")) atelier.panels.extras.follow();
     });
 
     // "from 512×512 to 1024×1024" in the hires fix.

@@ -31,8 +31,13 @@ class ExtrasInput:
 @part("output")
 class ExtrasOutput:
     save: bool = param(True, label="Save pictures", help="Write the results to the output folder.")
-    folder: str = param("", label="Output directory", elem="batch_output_dir", max_length=4000,
-                        help="Leave empty for the folder chosen in Settings.")
+    folder: str = param(
+        "",
+        label="Output directory",
+        elem="batch_output_dir",
+        max_length=4000,
+        help="Leave empty for the folder chosen in Settings.",
+    )
     show: bool = param(True, label="Show result images", elem="show_extras_results", api="show_extras_results",
                        help="Results of a folder are shown on the page.")  # fmt: skip
 
@@ -40,24 +45,86 @@ class ExtrasOutput:
 @part("upscale")
 class Upscale:
     enabled: bool = param(True, label="Upscale", elem="upscale", help="Enlarge the pictures.")
-    upscaler_1: str = param("None", label="Upscaler 1", choices="upscalers", elem="upscaler_1", api="upscaler_1",
-                            max_length=200, help="None leaves the size as it is.")
-    upscaler_2: str = param("None", label="Upscaler 2", choices="upscalers", elem="upscaler_2", api="upscaler_2",
-                            max_length=200, help="Blended over the first.")
-    visibility: float = param(0.0, label="Upscaler 2 visibility", minimum=0, maximum=1, step=0.001,
-                              elem="upscaler_2_visibility", api="extras_upscaler_2_visibility",
-                              help="0 shows the first upscaler alone, 1 the second.")
-    mode: int = param(SCALE_BY, label="Scale", choices=(SCALE_BY, SCALE_TO), api="resize_mode",
-                      help="0 scales by a factor, 1 to a size.")
-    scale: float = param(4.0, label="Resize", minimum=1, maximum=8, step=0.05, hard=(0.05, 16),
-                         elem="upscaling_resize", api="upscaling_resize", api_default=2.0, help="Factor.")
-    max_side: int = param(0, label="Max side length", minimum=0, maximum=16384, step=8, hard=(0, 65536),
-                          elem="upscale_max_side_length", api="max_side_length",
-                          help="The factor is made smaller so that no side is longer; 0 is no limit.")
-    width: int = param(512, label="Width", minimum=64, maximum=8192, step=8, hard=(1, 16384),
-                       elem="upscaling_resize_w", api="upscaling_resize_w", help="Width in pixels.")
-    height: int = param(512, label="Height", minimum=64, maximum=8192, step=8, hard=(1, 16384),
-                        elem="upscaling_resize_h", api="upscaling_resize_h", help="Height in pixels.")
+    upscaler_1: str = param(
+        "None",
+        label="Upscaler 1",
+        choices="upscalers",
+        elem="upscaler_1",
+        api="upscaler_1",
+        max_length=200,
+        help="None leaves the size as it is.",
+    )
+    upscaler_2: str = param(
+        "None",
+        label="Upscaler 2",
+        choices="upscalers",
+        elem="upscaler_2",
+        api="upscaler_2",
+        max_length=200,
+        help="Blended over the first.",
+    )
+    visibility: float = param(
+        0.0,
+        label="Upscaler 2 visibility",
+        minimum=0,
+        maximum=1,
+        step=0.001,
+        elem="upscaler_2_visibility",
+        api="extras_upscaler_2_visibility",
+        help="0 shows the first upscaler alone, 1 the second.",
+    )
+    mode: int = param(
+        SCALE_BY,
+        label="Scale",
+        choices=(SCALE_BY, SCALE_TO),
+        api="resize_mode",
+        help="0 scales by a factor, 1 to a size.",
+    )
+    scale: float = param(
+        4.0,
+        label="Resize",
+        minimum=1,
+        maximum=8,
+        step=0.05,
+        hard=(0.05, 16),
+        elem="upscaling_resize",
+        api="upscaling_resize",
+        api_default=2.0,
+        help="Factor.",
+    )
+    max_side: int = param(
+        0,
+        label="Max side length",
+        minimum=0,
+        maximum=16384,
+        step=8,
+        hard=(0, 65536),
+        elem="upscale_max_side_length",
+        api="max_side_length",
+        help="The factor is made smaller so that no side is longer; 0 is no limit.",
+    )
+    width: int = param(
+        512,
+        label="Width",
+        minimum=64,
+        maximum=8192,
+        step=8,
+        hard=(1, 16384),
+        elem="upscaling_resize_w",
+        api="upscaling_resize_w",
+        help="Width in pixels.",
+    )
+    height: int = param(
+        512,
+        label="Height",
+        minimum=64,
+        maximum=8192,
+        step=8,
+        hard=(1, 16384),
+        elem="upscaling_resize_h",
+        api="upscaling_resize_h",
+        help="Height in pixels.",
+    )
     crop: bool = param(True, label="Crop to fit", elem="upscaling_crop", api="upscaling_crop",
                        help="Cut off what does not fit into the size.")  # fmt: skip
 
@@ -73,9 +140,17 @@ class Gfpgan:
 @part("codeformer")
 class Codeformer:
     enabled: bool = param(False, label="CodeFormer", elem="codeformer", help="Repair faces with CodeFormer.")
-    visibility: float = param(1.0, label="Visibility", minimum=0, maximum=1, step=0.001,
-                              elem="codeformer_visibility", api="codeformer_visibility", api_default=0.0,
-                              help="How much of the repaired face is seen.")
+    visibility: float = param(
+        1.0,
+        label="Visibility",
+        minimum=0,
+        maximum=1,
+        step=0.001,
+        elem="codeformer_visibility",
+        api="codeformer_visibility",
+        api_default=0.0,
+        help="How much of the repaired face is seen.",
+    )
     weight: float = param(0.0, label="Weight (0 = maximum effect, 1 = minimum effect)", minimum=0, maximum=1,
                           step=0.001, elem="codeformer_weight", api="codeformer_weight",
                           help="How closely the repaired face follows the given one.")  # fmt: skip
@@ -90,55 +165,127 @@ class Background:
 
 @part("split")
 class Split:
-    enabled: bool = param(False, label="Split oversized images", elem="postprocess_split",
-                          help="Cut long pictures into overlapping pieces of the size of Scale to.")
-    threshold: float = param(0.5, label="Threshold", minimum=0, maximum=1, step=0.05, elem="split_threshold",
-                             help="A picture is split when its shape differs by more than this.")
+    enabled: bool = param(
+        False,
+        label="Split oversized images",
+        elem="postprocess_split",
+        help="Cut long pictures into overlapping pieces of the size of Scale to.",
+    )
+    threshold: float = param(
+        0.5,
+        label="Threshold",
+        minimum=0,
+        maximum=1,
+        step=0.05,
+        elem="split_threshold",
+        help="A picture is split when its shape differs by more than this.",
+    )
     overlap: float = param(0.2, label="Overlap ratio", minimum=0, maximum=0.9, step=0.05, elem="split_overlap_ratio",
                            help="How much of a piece lies in the next one too.")  # fmt: skip
 
 
 @part("focal")
 class Focal:
-    enabled: bool = param(False, label="Auto focal point crop", elem="postprocess_focal_crop",
-                          help="Cut to the size of Scale to around what matters.")
-    face_weight: float = param(0.9, label="Focal point face weight", minimum=0, maximum=1, step=0.05,
-                               elem="focal_crop_face_weight", help="How much faces count.")
-    entropy_weight: float = param(0.15, label="Focal point entropy weight", minimum=0, maximum=1, step=0.05,
-                                  elem="focal_crop_entropy_weight", help="How much busy places count.")
+    enabled: bool = param(
+        False,
+        label="Auto focal point crop",
+        elem="postprocess_focal_crop",
+        help="Cut to the size of Scale to around what matters.",
+    )
+    face_weight: float = param(
+        0.9,
+        label="Focal point face weight",
+        minimum=0,
+        maximum=1,
+        step=0.05,
+        elem="focal_crop_face_weight",
+        help="How much faces count.",
+    )
+    entropy_weight: float = param(
+        0.15,
+        label="Focal point entropy weight",
+        minimum=0,
+        maximum=1,
+        step=0.05,
+        elem="focal_crop_entropy_weight",
+        help="How much busy places count.",
+    )
     edges_weight: float = param(0.5, label="Focal point edges weight", minimum=0, maximum=1, step=0.05,
                                 elem="focal_crop_edges_weight", help="How much edges count.")  # fmt: skip
 
 
 @part("autocrop")
 class AutoCrop:
-    enabled: bool = param(False, label="Auto-sized crop", elem="postprocess_multicrop",
-                          help="Cut to the size, in steps of 64 pixels, that suits each picture best.")
-    min_side: int = param(384, label="Dimension lower bound", minimum=64, maximum=2048, step=8,
-                          elem="multicrop_mindim", help="No side is shorter.")
-    max_side: int = param(768, label="Dimension upper bound", minimum=64, maximum=2048, step=8,
-                          elem="multicrop_maxdim", help="No side is longer.")
-    min_area: int = param(64 * 64, label="Area lower bound", minimum=64 * 64, maximum=2048 * 2048, step=1,
-                          elem="multicrop_minarea", help="Pixels at least.")
-    max_area: int = param(640 * 640, label="Area upper bound", minimum=64 * 64, maximum=2048 * 2048, step=1,
-                          elem="multicrop_maxarea", help="Pixels at most.")
-    objective: str = param(OBJECTIVES[0], label="Resizing objective", choices=OBJECTIVES, elem="multicrop_objective",
-                           help="The largest size, or the one of the most similar shape.")
+    enabled: bool = param(
+        False,
+        label="Auto-sized crop",
+        elem="postprocess_multicrop",
+        help="Cut to the size, in steps of 64 pixels, that suits each picture best.",
+    )
+    min_side: int = param(
+        384,
+        label="Dimension lower bound",
+        minimum=64,
+        maximum=2048,
+        step=8,
+        elem="multicrop_mindim",
+        help="No side is shorter.",
+    )
+    max_side: int = param(
+        768,
+        label="Dimension upper bound",
+        minimum=64,
+        maximum=2048,
+        step=8,
+        elem="multicrop_maxdim",
+        help="No side is longer.",
+    )
+    min_area: int = param(
+        64 * 64,
+        label="Area lower bound",
+        minimum=64 * 64,
+        maximum=2048 * 2048,
+        step=1,
+        elem="multicrop_minarea",
+        help="Pixels at least.",
+    )
+    max_area: int = param(
+        640 * 640,
+        label="Area upper bound",
+        minimum=64 * 64,
+        maximum=2048 * 2048,
+        step=1,
+        elem="multicrop_maxarea",
+        help="Pixels at most.",
+    )
+    objective: str = param(
+        OBJECTIVES[0],
+        label="Resizing objective",
+        choices=OBJECTIVES,
+        elem="multicrop_objective",
+        help="The largest size, or the one of the most similar shape.",
+    )
     threshold: float = param(0.1, label="Error threshold", minimum=0, maximum=1, step=0.01,
                              elem="multicrop_threshold", help="How much the shape may differ.")  # fmt: skip
 
 
 @part("flip")
 class Flip:
-    enabled: bool = param(False, label="Create flipped copies", elem="postprocess_flip", help="More pictures, mirrored.")
+    enabled: bool = param(
+        False, label="Create flipped copies", elem="postprocess_flip", help="More pictures, mirrored."
+    )
     ways: tuple[str, ...] = param((FLIPS[0],), label="Create flipped copies", choices=FLIPS, widget="checkboxes",
                                   elem="flip_ways", help="Which ways.")  # fmt: skip
 
 
 @part("caption")
 class Caption:
-    enabled: bool = param(False, label="Caption", elem="postprocess_caption",
-                          help="Describe each picture, in a text file of the same name.")
+    enabled: bool = param(
+        False,
+        label="Caption",
+        elem="postprocess_caption",
+        help="Describe each picture, in a text file of the same name.",
+    )
     by: tuple[str, ...] = param((CAPTIONERS[1],), label="Caption", choices=CAPTIONERS, widget="checkboxes",
                                 elem="caption_by", help="Who describes it.")  # fmt: skip
 

@@ -9,8 +9,9 @@ CAPTION_ACTIONS = ("Ignore", "Keep", "Prepend", "Append")
 
 @part("upscaling", "Upscaling", "Postprocessing")
 class Upscaling:
-    ESRGAN_tile: int = param(192, label="Tile size for ESRGAN and other upscalers; 0 is no tiling", minimum=0,
-                             maximum=2048, step=16)
+    ESRGAN_tile: int = param(
+        192, label="Tile size for ESRGAN and other upscalers; 0 is no tiling", minimum=0, maximum=2048, step=16
+    )
     ESRGAN_tile_overlap: int = param(8, label="Tile overlap, in pixels", minimum=0, maximum=256, step=1)
     SWIN_tile: int = param(192, label="Tile size for SwinIR", minimum=0, maximum=2048, step=16)
     SWIN_tile_overlap: int = param(8, label="Tile overlap for SwinIR, in pixels", minimum=0, maximum=256, step=1)
@@ -24,11 +25,21 @@ class Upscaling:
 
 @part("face", "Face restoration", "Postprocessing")
 class FaceRestoration:
-    face_restoration: bool = param(False, label="Restore faces", infotext="Face restoration",
-                                   help="Repair faces in every picture of txt2img and img2img.")
+    face_restoration: bool = param(
+        False,
+        label="Restore faces",
+        infotext="Face restoration",
+        help="Repair faces in every picture of txt2img and img2img.",
+    )
     face_restoration_model: str = param("CodeFormer", label="Face restoration model", choices="face_restorers")
-    code_former_weight: float = param(0.5, label="CodeFormer weight", minimum=0, maximum=1, step=0.01,
-                                      help="0 is the strongest effect, 1 the weakest.")
+    code_former_weight: float = param(
+        0.5,
+        label="CodeFormer weight",
+        minimum=0,
+        maximum=1,
+        step=0.01,
+        help="0 is the strongest effect, 1 the weakest.",
+    )
     save_images_before_face_restoration: bool = param(False, label="Save a copy of the picture before face "
                                                                    "restoration")  # fmt: skip
 
@@ -49,16 +60,21 @@ class Postprocessing:
 class Interrogate:
     interrogate_return_ranks: bool = param(False, label="Include ranks of model tags matches in results")
     interrogate_clip_num_beams: int = param(1, label="BLIP: num_beams", minimum=1, maximum=16, step=1)
-    interrogate_clip_min_length: int = param(24, label="BLIP: minimum description length", minimum=1, maximum=128,
-                                             step=1)
-    interrogate_clip_max_length: int = param(48, label="BLIP: maximum description length", minimum=1, maximum=256,
-                                             step=1)
-    interrogate_clip_dict_limit: int = param(1500, label="CLIP: maximum number of lines in text file", minimum=0,
-                                             hard=(0, 1_000_000), help="0 is no limit.")
-    interrogate_deepbooru_score_threshold: float = param(0.5, label="deepbooru: score threshold", minimum=0,
-                                                         maximum=1, step=0.01)
-    deepbooru_sort_alpha: bool = param(True, label="deepbooru: sort tags alphabetically",
-                                       help="Off sorts them by score.")
+    interrogate_clip_min_length: int = param(
+        24, label="BLIP: minimum description length", minimum=1, maximum=128, step=1
+    )
+    interrogate_clip_max_length: int = param(
+        48, label="BLIP: maximum description length", minimum=1, maximum=256, step=1
+    )
+    interrogate_clip_dict_limit: int = param(
+        1500, label="CLIP: maximum number of lines in text file", minimum=0, hard=(0, 1_000_000), help="0 is no limit."
+    )
+    interrogate_deepbooru_score_threshold: float = param(
+        0.5, label="deepbooru: score threshold", minimum=0, maximum=1, step=0.01
+    )
+    deepbooru_sort_alpha: bool = param(
+        True, label="deepbooru: sort tags alphabetically", help="Off sorts them by score."
+    )
     deepbooru_use_spaces: bool = param(True, label="deepbooru: use spaces in tags")
     deepbooru_escape: bool = param(True, label="deepbooru: escape brackets")
     deepbooru_filter_tags: str = param("", label="deepbooru: filter out those tags", help="Separated by commas.")

@@ -127,6 +127,6 @@ def to_image(pixels: torch.Tensor) -> Image.Image:  # [1, 3, H, W] in 0..1
 
 
 def _working(opened: Opened, image: Image.Image, side: int) -> int:
-    """Bytes that one tile takes beside the weights: a rule of thumb, 64 features at both sizes, not measured on GPUs."""
+    """Bytes that one tile takes beside the weights: a rule of thumb, not measured on GPUs."""
     tall, wide = (min(length, side) if side else length for length in (image.height, image.width))
     return tall * wide * 64 * 4 * (8 + 2 * opened.scale**2)

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from atelier.base.errors import BadRequest
+from atelier.params.extras import find_extras_declaration
 from atelier.params.field import Declaration
 from atelier.params.infotext import SAME_VALUES, WORDS
 from atelier.params.parts import RESIZE_MODES
@@ -76,6 +77,9 @@ class Control:
 class Form:
     """The placed values of one tab. `defaults` replaces declared defaults by dotted name."""
 
+    #: where declarations of values are found by their dotted names
+    find: Callable[[str], Declaration | None] = staticmethod(find_declaration)
+
     def __init__(self, tab: str, choices: Choices, defaults: Mapping[str, Any] | None = None) -> None:
         self.tab = tab
         self.controls: dict[str, Control] = {}
@@ -84,7 +88,7 @@ class Form:
 
     def place(self, path: str, elem_id: str = "", **changes: Any) -> Any:
         """Makes the component of a declared value here. `changes` go to the component."""
-        declaration = find_declaration(path)
+        declaration = self.find(path)
         if declaration is None:
             raise ValueError(f"there is no declared value {path!r}")
         if path in self.controls:
@@ -150,6 +154,12 @@ class Form:
         return [control for control in self.controls.values() if control.source]
 
 
+class ExtrasForm(Form):
+    """The values of the Extras tab, which are those of an `ExtrasRequest`."""
+
+    find = staticmethod(find_extras_declaration)
+
+
 def _words(path: str) -> tuple[tuple[Any, str], ...]:
     if path == "source.resize_mode":
         return tuple(enumerate(RESIZE_MODES))
@@ -166,6 +176,8 @@ def component_for(
         return gr.Radio([word for _, word in words], **{**settings, "label": label})
     if kind == "bool":
         return gr.Checkbox(**settings)
+    if kind == "list" and told.widget == "checkboxes":
+        return gr.CheckboxGroup(list(told.choices), **settings)
     if kind == "list":
         return gr.Dropdown(list(choices), multiselect=True, allow_custom_value=True, **settings)
     if choices or isinstance(told.choices, str):

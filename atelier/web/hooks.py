@@ -56,7 +56,7 @@ class WebHooks:
 
     @hookspec
     def script_controls(self, app: App, tab: str) -> ScriptArea | None:
-        """Called inside the txt2img or img2img tab, where the controls of scripts belong."""
+        """Called inside the txt2img, img2img or extras tab, where the controls of scripts belong."""
 
     @hookspec
     def provide_tabs(self, app: App) -> list[Tab]:

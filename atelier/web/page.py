@@ -10,14 +10,15 @@ from types import MappingProxyType
 import gradio as gr
 
 from atelier.app import App
+from atelier.web.extras_submit import extras_submitter
 from atelier.web.filling import QuickSettings, fill_outputs, names_of, opener, refresher
-from atelier.web.forms import Form
+from atelier.web.forms import ExtrasForm, Form
 from atelier.web.hooks import Tab
 from atelier.web.markup import markup
 from atelier.web.panel import Panel, hidden_text, tool
 from atelier.web.pasting import paste_outputs, paster, style_applier
 from atelier.web.submit import keeper, submitter
-from atelier.web.tabs import img2img, lists, pnginfo, settings, txt2img
+from atelier.web.tabs import extras, img2img, lists, pnginfo, settings, txt2img
 
 #: no page of Gradio's own, no counting of users, and any number of events at the same time
 _QUIET = MappingProxyType({"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None})
@@ -53,14 +54,15 @@ def build_page(app: App) -> gr.Blocks:
 def _tabs(app: App, panels: list[Panel]) -> list[Tab]:
     """In order, without those that settings hide; tabs of extensions come before Settings."""
 
-    def generation(module: object, name: str) -> Tab:
+    def generation(module: object, name: str, label: str = "", form: type[Form] = Form) -> Tab:
         def build() -> None:
-            panels.append(module.build(app, Form(name, lambda source: names_of(app, source))))
+            panels.append(module.build(app, form(name, lambda source: names_of(app, source))))
 
-        return Tab(name, name, build)
+        return Tab(label or name, name, build)
 
     found = [
-        generation(txt2img, "txt2img"), generation(img2img, "img2img"), Tab("PNG Info", "pnginfo", pnginfo.build),
+        generation(txt2img, "txt2img"), generation(img2img, "img2img"),
+        generation(extras, "extras", "Extras", ExtrasForm), Tab("PNG Info", "pnginfo", pnginfo.build),
         Tab("Queue", "queue", lists.build_queue), Tab("Gallery", "gallery", lists.build_gallery),
         *app.plugins.provided("provide_tabs", app=app),
         Tab("Settings", "settings", lambda: settings.build(app)),
@@ -87,7 +89,10 @@ def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel
     loading = hidden_text("loading_job")
     hidden_text("settings_json")
     for panel in panels:
-        _tie_panel(app, panel)
+        if panel.tab == "extras":
+            _tie_extras(app, panel)
+        else:
+            _tie_panel(app, panel)
     for key, component in quick.controls.items():
         component.input(quick.changer(key), component, loading, **_QUIET).then(
             None, loading, None, js="(job) => atelier.status.loading(job)", **_QUIET
@@ -104,6 +109,23 @@ def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel
     )
 
 
+def _tie_extras(app: App, panel: Panel) -> None:
+    scripts = [] if panel.area is None else list(panel.area.inputs)
+    panel.generate.click(
+        extras_submitter(app, panel), [panel.wire, *panel.form.inputs, *scripts], panel.ticket,
+        js="(...values) => atelier.panels.extras.submit(values)", **_QUIET,
+    ).then(None, panel.ticket, None, js="(ticket) => atelier.panels.extras.submitted(ticket)", **_QUIET)  # fmt: skip
+    _tie_keep(app, panel)
+
+
+def _tie_keep(app: App, panel: Panel) -> None:
+    keep = gr.Button("keep", elem_id=f"{panel.tab}_keep", visible="hidden")
+    keep.click(
+        keeper(app, panel), [panel.wire, *panel.form.inputs], None,
+        js=f"(...values) => atelier.panels.{panel.tab}.keeping(values)", **_QUIET,
+    )  # fmt: skip
+
+
 def _tie_panel(app: App, panel: Panel) -> None:
     tab, controls = panel.tab, [*panel.form.inputs]
     scripts = [] if panel.area is None else list(panel.area.inputs)
@@ -111,14 +133,7 @@ def _tie_panel(app: App, panel: Panel) -> None:
         submitter(app, panel), [panel.wire, *controls, panel.overrides, *scripts], panel.ticket,
         js=f"(...values) => atelier.panels.{tab}.submit(values)", **_QUIET,
     ).then(None, panel.ticket, None, js=f"(ticket) => atelier.panels.{tab}.submitted(ticket)", **_QUIET)  # fmt: skip
-    keep = gr.Button("keep", elem_id=f"{tab}_keep", visible="hidden")
-    keep.click(
-        keeper(app, panel),
-        [panel.wire, *controls],
-        None,
-        js=f"(...values) => atelier.panels.{tab}.keeping(values)",
-        **_QUIET,
-    )
+    _tie_keep(app, panel)
     apply = gr.Button("paste", elem_id=f"{tab}_paste_apply", visible="hidden")
     for button in (panel.paste, apply):
         button.click(

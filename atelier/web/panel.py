@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -69,7 +69,7 @@ def toprow(panel: Panel, tools: Sequence[tuple[str, str, str, str]] = ()) -> Non
             _prompt(panel, "prompt", "prompt.positive", "\n".join(PROMPT_HINT), "token")
             _prompt(panel, "neg_prompt", "prompt.negative", f"Negative prompt\n{PROMPT_HINT[1]}", "negative_token")
         with gr.Column(scale=1, elem_id=f"{tab}_actions_column", elem_classes=["actions-column"], min_width=220):
-            _generate_box(panel)
+            generate_box(panel)
             with gr.Row(elem_id=f"{tab}_tools", elem_classes=["tools-row"]):
                 panel.paste = tool("↙️", "paste", "Read parameters from the prompt, or from the last picture")
                 tool("🗑️", f"{tab}_clear_prompt", "Clear the prompt", f"atelier.prompts.clear('{tab}')")
@@ -90,7 +90,8 @@ def _prompt(panel: Panel, name: str, path: str, hint: str, counter: str) -> None
                 classes=["token-counter"])  # fmt: skip
 
 
-def _generate_box(panel: Panel) -> None:
+def generate_box(panel: Panel) -> None:
+    """Generate, and in its place while a job runs Interrupt and Skip."""
     tab = panel.tab
     with gr.Row(elem_id=f"{tab}_generate_box", elem_classes=["generate-box"]):
         for word, action in (("Interrupt", "interrupt"), ("Skip", "skip"), ("Interrupting…", "interrupting")):
@@ -100,12 +101,15 @@ def _generate_box(panel: Panel) -> None:
 
 
 def results(
-    panel: Panel, sends: Sequence[tuple[str, str, str]], tools: Sequence[tuple[str, str, str, str]] = ()
-) -> None:
+    panel: Panel, sends: Sequence[tuple[str, str, str]], tools: Sequence[tuple[str, str, str, str]] = (),
+    head: Callable[[], Any] | None = None,
+) -> None:  # fmt: skip
     """Progress, gallery, buttons, parameters. `sends` are (sign, name of the place, title), `tools` further buttons:
-    (sign, id, title, script)."""
+    (sign, id, title, script). `head` stands above all."""
     tab = panel.tab
     with gr.Column(elem_id=f"{tab}_results", elem_classes=["results-column"], min_width=300):
+        if head is not None:
+            head()
         with gr.Column(elem_id=f"{tab}_results_panel", elem_classes=["results-panel"]):
             with gr.Column(elem_id=f"{tab}_gallery_container", elem_classes=["gallery-container"]):
                 _element("atelier-progress", tab, f"{tab}_progress")

@@ -27,8 +27,8 @@ from atelier.web.middleware import BodyLimit, Clock, started_flag
 log = logger(__name__)
 
 ROUTERS = (
-    generate.router, extras.router, progress.router, models.router, settings.router, system.router, jobs.router, pictures.router,
-    files.router,
+    generate.router, extras.router, progress.router, models.router, settings.router, system.router, jobs.router,
+    pictures.router, files.router,
 )  # fmt: skip
 
 

@@ -101,7 +101,8 @@ def test_no_upscaler_leaves_the_picture(run):
 def test_two_upscalers_are_blended(run):
     one = run(photo(), **{"upscale.upscaler_1": "Nearest"}).images[0]
     two = run(photo(), **{"upscale.upscaler_1": "Bicubic"}).images[0]
-    both = run(photo(), **{"upscale.upscaler_1": "Nearest", "upscale.upscaler_2": "Bicubic", "upscale.visibility": 0.25})
+    blend = {"upscale.upscaler_1": "Nearest", "upscale.upscaler_2": "Bicubic", "upscale.visibility": 0.25}
+    both = run(photo(), **blend)
     assert np.array_equal(np.asarray(both.images[0]), np.asarray(Image.blend(one, two, 0.25)))
     assert both.pictures[0].infotext.endswith("Postprocess upscaler 2: Bicubic")
 

@@ -44,6 +44,7 @@ def build(app: App, form: Form) -> Panel:
         results(panel, [
             ("🖼️", "img2img", "Use the picture in img2img"),
             ("🎨", "inpaint", "Use the picture in inpaint"),
+            ("📐", "extras", "Send the picture to Extras"),
         ])  # fmt: skip
     wires(panel)
     return panel

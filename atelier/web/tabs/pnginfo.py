@@ -16,7 +16,8 @@ def build() -> None:
         with gr.Column(elem_classes=["results-column", "plain-column"], min_width=300):
             markup("", elem_id="html_info_pnginfo", classes=["infotext", "card"])
             with gr.Row(elem_id="image_buttons_pnginfo", elem_classes=["image-buttons", "send-row", "idle"]):
-                for place, label in (("txt2img", "txt2img"), ("img2img", "img2img"), ("inpaint", "inpaint")):
+                for place, label in (("txt2img", "txt2img"), ("img2img", "img2img"), ("inpaint", "inpaint"),
+                                     ("extras", "extras")):  # fmt: skip
                     button = gr.Button(f"Send to {label}", elem_id=f"pnginfo_send_to_{place}", size="sm", min_width=80)
                     press(button, f"atelier.pnginfo.sendTo('{place}')")
             hidden_text("pnginfo_generation_info")

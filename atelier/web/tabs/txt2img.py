@@ -29,6 +29,7 @@ def build(app: App, form: Form) -> Panel:
         results(panel, [
             ("🖼️", "img2img", "Send picture and parameters to img2img"),
             ("🎨", "inpaint", "Send picture and parameters to inpaint"),
+            ("📐", "extras", "Send the picture to Extras"),
         ], tools=[
             ("✨", "txt2img_upscale", "Hires fix on this picture, with its own seed",
              "atelier.panels.txt2img.upscale()"),
