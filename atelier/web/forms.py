@@ -18,8 +18,8 @@ from atelier.params.request import GenerationRequest, find_declaration
 
 #: Values of a request that no tab shows: pictures come from canvases, the others follow the settings or another value.
 UNPLACED = frozenset({
-    "source.images", "source.depth", "source.noise_multiplier", "mask.image", "mask.blur_y", "mask.round",
-    "sampling.eta", "sampling.s_churn", "sampling.s_tmin", "sampling.s_tmax", "sampling.s_noise",
+    "source.images", "source.depth", "source.image_cfg_scale", "source.noise_multiplier", "mask.image", "mask.blur_y",
+    "mask.round", "sampling.eta", "sampling.s_churn", "sampling.s_tmin", "sampling.s_tmax", "sampling.s_noise",
     "sampling.s_min_uncond", "hires.image", "output.save_images", "output.send_images", "output.tiling",
     "output.restore_faces",
 })  # fmt: skip

@@ -175,7 +175,7 @@ def extended(tmp_path: Path) -> Iterator[tuple[Pressed, OwnPlugin]]:
 
 def test_extensions_place_tabs_and_controls(extended):
     page, own = extended
-    assert own.asked == ["starting", "txt2img", "img2img"]
+    assert own.asked == ["starting", "txt2img", "img2img", "extras"]
     ids = page.ids()
     assert ids.index("tab_own") < ids.index("tab_settings") and "own_text" in ids
     assert page.event("txt2img_generate").inputs[-1].elem_id == "txt2img_own"
@@ -201,7 +201,7 @@ def test_order_and_hiding_of_tabs_follow_settings(tmp_path):
     tabs = [b for b in page.demo.blocks.values() if isinstance(b, gr.Tab) and str(b.elem_id).startswith("tab_")]
     assert [tab.label for tab in tabs[:3]] == ["Settings", "img2img", "txt2img"]
     labels = [tab.label for tab in tabs]
-    assert "Queue" not in labels and labels[3:] == ["PNG Info", "Gallery", "Extensions"]
+    assert "Queue" not in labels and labels[3:] == ["Extras", "PNG Info", "Gallery", "Extensions"]
     app.close()
 
 
