@@ -23,7 +23,7 @@ from atelier.params.extras_schema import extras_to_json
 from atelier.params.groups import GROUPS
 from atelier.params.infotext import PasteRules
 from atelier.params.names import AUTOMATIC, SAME, find_model, get_model, get_vae, resolve_sampler, unknown
-from atelier.params.request import GenerationRequest
+from atelier.params.request import USER_PART, GenerationRequest
 from atelier.params.schema import request_to_json
 from atelier.params.settings import Settings
 from atelier.plugins.discover import Extension
@@ -94,9 +94,18 @@ class App:
 
     # -- jobs
 
-    def submit(self, request: GenerationRequest, *, client: str = "", priority: int = 0, job_id: str = "") -> Ticket:
-        """Checks the request as far as the server can, and queues it. Raises `BadRequest`, `QueueFull`, `Conflict`."""
+    def submit(
+        self, request: GenerationRequest, *, client: str = "", priority: int = 0, job_id: str = "", user: str = ""
+    ) -> Ticket:
+        """Checks the request as far as the server can, and queues it. `user` is who signed in.
+
+        Raises `BadRequest`, `QueueFull`, `Conflict`.
+        """
         request = self.checked(request)
+        if user or USER_PART in request.extras:
+            # Only the server knows who asks.
+            others = {name: part for name, part in request.extras.items() if name != USER_PART}
+            request = request.with_values(extras={**others, USER_PART: user} if user else others)
         return self._queue(Job(request.kind, request_to_json(request), job_id, priority, client))
 
     def submit_extras(self, request: ExtrasRequest, *, client: str = "", priority: int = 0, job_id: str = "") -> Ticket:

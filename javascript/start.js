@@ -56,7 +56,7 @@ window.atelier = window.atelier || {};
         const scale = atelier.getNumber("txt2img_hr_scale") || 1;
         let to = [width * scale, height * scale];
         if (x || y) to = [x || (y * width) / height, y || (x * height) / width];
-        const text = `from ${width}×${height} to ${to.map((side) => Math.round(side / 8) * 8).join("×")}`;
+        const text = `from ${width}×${height} to ${to.map((side) => Math.floor(side / 8) * 8).join("×")}`;
         // Writing the same again would be a change that calls for the next one.
         if (host.dataset.text === text) return;
         host.dataset.text = text;

@@ -32,7 +32,7 @@ FOLDER = "VAE-approx"
 SUFFIXES = (".safetensors", ".pth", ".pt")
 DECODER, ENCODER, MATRIX = "decoder", "encoder", "rgb"
 #: the general files, by family
-GENERAL = MappingProxyType({"sd1": "taesd", "sd2": "taesd", "sdxl": "taesdxl"})
+GENERAL = MappingProxyType({"sd1": "taesd", "sd2": "taesd", "sdxl": "taesdxl", "sdxl_refiner": "taesdxl"})
 MOST_OPEN = 4
 _NAME = re.compile(r"(?P<own>.*?)[ ._-]*(?:(?P<kind>taesd\w*?)[ ._-]?(?P<side>decoder|encoder)|(?P<matrix>rgb))", re.I)
 
@@ -54,6 +54,7 @@ class ApproxFiles:
         self._paths = paths
         self._files: tuple[ApproxFile, ...] | None = None
         self._open: OrderedDict[Path, nn.Module] = OrderedDict()
+        self._spaces: dict[tuple[Path, LatentSpace], LatentSpace] = {}
         self._bad: dict[Path, str] = {}
 
     def scan(self) -> None:
@@ -67,6 +68,7 @@ class ApproxFiles:
                     found.append(ApproxFile(path, match["own"].lower(), (match["kind"] or "").lower(), side))
         self._files = tuple(found)
         self._open.clear()
+        self._spaces.clear()
         self._bad.clear()
 
     def find(self, model: LoadedModel, side: str) -> ApproxFile | None:
@@ -103,12 +105,15 @@ class ApproxFiles:
         file = self.find(model, MATRIX)
         if file is None or file.path in self._bad:
             return model.latent
-        try:
-            return with_matrix(model.latent, read_state_dict(file.path, allow_pickle), file.path)
-        except AtelierError as error:
-            self._bad[file.path] = error.message
-            log.warning("preview matrix not usable: %s", fields(file=file.path.name, reason=error.message))
-            return model.latent
+        key = (file.path, model.latent)
+        if key not in self._spaces:
+            try:
+                self._spaces[key] = with_matrix(model.latent, read_state_dict(file.path, allow_pickle), file.path)
+            except AtelierError as error:
+                self._bad[file.path] = error.message
+                log.warning("preview matrix not usable: %s", fields(file=file.path.name, reason=error.message))
+                return model.latent
+        return self._spaces[key]
 
     def problem(self, model: LoadedModel, side: str) -> str:
         """Why there is no network for a model, in words."""

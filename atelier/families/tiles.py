@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 #: in latent cells
@@ -60,7 +59,7 @@ def decode_in_tiles(
     """What `vae.decode` gives, piece by piece. `wrap` is for pictures whose opposite edges fit together."""
     decoder = vae.decoder
     if wrap:
-        raw = F.pad(raw, (overlap,) * 4, mode="circular")
+        raw = _wrapped(raw, overlap)
     middle = decoder.mid_block(decoder.conv_in(_or_same(vae.post_quant_conv, raw)))
     layers = [*decoder.up_blocks, decoder.conv_norm_out]
 
@@ -84,7 +83,7 @@ def encode_in_tiles(
     encoder = vae.encoder
     factor = 2 ** (len(encoder.down_blocks) - 1)
     if wrap:
-        pixels = F.pad(pixels, (overlap * factor,) * 4, mode="circular")
+        pixels = _wrapped(pixels, overlap * factor)
 
     def begin(piece: torch.Tensor) -> torch.Tensor:
         piece = encoder.conv_in(piece)
@@ -99,6 +98,12 @@ def encode_in_tiles(
     middle = encoder.mid_block(middle)
     moments = _or_same(vae.quant_conv, encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(middle))))
     return moments[:, :, overlap:-overlap, overlap:-overlap] if wrap else moments
+
+
+def _wrapped(x: torch.Tensor, margin: int) -> torch.Tensor:  # [B, C, H, W] -> [B, C, H + 2 * margin, W + 2 * margin]
+    """With what lies beyond each edge: the other edge, as often as it takes."""
+    rows, columns = (torch.arange(-margin, length + margin, device=x.device) % length for length in x.shape[-2:])
+    return x[:, :, rows][:, :, :, columns]
 
 
 def _or_same(layer: nn.Module | None, x: torch.Tensor) -> torch.Tensor:

@@ -236,7 +236,10 @@ class Previews:
     show_progress_every_n_steps: int = param(1, label="Live preview display period, in steps; -1 shows none",
                                              minimum=-1, maximum=32, step=1)
     show_progress_type: str = param("Approx cheap", label="Live preview method",
-                                    choices=("Full", "Approx NN", "Approx cheap", "TAESD"))
+                                    choices=("Full", "Approx NN", "Approx cheap", "TAESD"),
+                                    help="Full: the VAE, slow. TAESD: a small decoder, whose file belongs into "
+                                         "models/VAE-approx. Approx NN: the same at half size. Approx cheap: one "
+                                         "colour a cell, at no cost; also where a file is missing.")
     live_preview_refresh_period: int = param(500, label="Progress and preview period, in milliseconds", minimum=100,
                                              maximum=10_000, step=100)
     live_previews_image_format: str = param("jpeg", label="Live preview file format",

@@ -25,6 +25,8 @@ from atelier.params.parts import (
 )
 
 KINDS = ("txt2img", "img2img")
+#: the entry of `extras` with the name of the user who asks
+USER_PART = "user"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from atelier.params.infotext import HEAD, infotext_fields, settings_fields, write_infotext
+from atelier.params.request import USER_PART
 from atelier.pipeline.refiner import refined
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Frame, PlannedPicture, Run
@@ -67,9 +68,10 @@ def _other_models(run: Run) -> dict[str, Any]:
 
 
 def _extras(run: Run) -> dict[str, Any]:
-    """What extensions put into `run.infotext`, then the version."""
+    """What extensions put into `run.infotext`, then the version and who asked."""
     version = {"Version": run.services.version} if run.settings.add_version_to_infotext else {}
-    return {**run.infotext, **version}
+    user = run.request.extras.get(USER_PART) if run.settings.add_user_name_to_info else None
+    return {**run.infotext, **version, **({"User": user} if user else {})}
 
 
 def result_info(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -74,6 +75,18 @@ def freeze_plan(draft: PlanDraft, request: GenerationRequest, settings: Settings
         )
         hires_width, hires_height = (_snap(side, factor) for side in target)
     return Plan(width, height, batches, hires_width, hires_height)
+
+
+def old_sizes(request: GenerationRequest, settings: SettingsSnapshot) -> GenerationRequest:
+    """With the setting for old pictures the size of a hires fix is the final one; the first pass has about 512 x 512
+    pixels, in steps of 64."""
+    hires, size = request.hires, request.size
+    old = settings.use_old_hires_fix_width_height and hires.enabled and request.kind == "txt2img"
+    if not old or hires.image is not None:
+        return request
+    scale = math.sqrt(512 * 512 / (size.width * size.height))
+    first = {f"size.{side}": math.ceil(getattr(size, side) * scale / 64) * 64 for side in ("width", "height")}
+    return request.with_values(**first, **{"hires.resize_x": size.width, "hires.resize_y": size.height})
 
 
 def hires_target(

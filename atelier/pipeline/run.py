@@ -24,7 +24,7 @@ from atelier.pipeline.infotext import result_info
 from atelier.pipeline.latents import frames_of, prepare_source, source_for_batch
 from atelier.pipeline.models import open_models
 from atelier.pipeline.networks import add_default_networks, apply_networks
-from atelier.pipeline.plan import draft_plan, freeze_plan
+from atelier.pipeline.plan import draft_plan, freeze_plan, old_sizes
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.save import save_frames, save_grid
 from atelier.pipeline.services import Services
@@ -76,6 +76,7 @@ def generate(
 
 
 def _plan(run: Run) -> None:
+    run.request = old_sizes(run.request, run.settings)
     prepare_picture(run)
     draft = draft_plan(run.request, run.services.styles)
     add_default_networks(run, draft)

@@ -222,7 +222,12 @@ def _host(header: str) -> str:
     return header.rpartition(":")[0] if header.count(":") == 1 else header
 
 
+def user_of(request: HTTPConnection) -> str:
+    """Who signed in, or empty."""
+    return str(getattr(request.state, "user", "") or "")
+
+
 def client_of(request: HTTPConnection) -> str:
     """Who asks, for limits and lists: the user's name, else the address."""
-    user = getattr(request.state, "user", "")
+    user = user_of(request)
     return user or (request.client.host if request.client else "")

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import gradio as gr
+
 from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.log import fields, logger
@@ -23,7 +25,7 @@ _CLIENT_LIMIT = 200
 def submitter(app: App, panel: Panel) -> Callable[..., str]:
     """The function behind Generate: (wire, values of the form, overrides, values of scripts...) -> ticket as JSON."""
 
-    def submit(wire: str, *shown: Any) -> str:
+    def submit(wire: str, asking: gr.Request, *shown: Any) -> str:
         try:
             told = read_wire(wire)
             if told.get("cancelled"):
@@ -31,7 +33,7 @@ def submitter(app: App, panel: Panel) -> Callable[..., str]:
                 return ""
             request = request_of(app, panel, told, shown)
             client = client_name(told)
-            ticket = app.submit(request, client=client, job_id=str(told.get("id") or ""))
+            ticket = app.submit(request, client=client, job_id=str(told.get("id") or ""), user=asking.username or "")
         except AtelierError as error:
             return json.dumps({"error": error.to_json()}, default=str)
         keep_controls(app, panel, told, shown)

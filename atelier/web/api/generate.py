@@ -24,7 +24,7 @@ from atelier.params.request import GenerationRequest, find_declaration
 from atelier.params.settings import SettingsSnapshot
 from atelier.store.jobs import JobRow
 from atelier.web.api.common import FAILURES, OwnedApp, image_store, json_body, json_schema_body, lists, until_ended
-from atelier.web.auth import client_of
+from atelier.web.auth import client_of, user_of
 
 router = APIRouter(tags=["A1111: generation"], responses=dict(FAILURES))
 
@@ -62,7 +62,7 @@ async def _generate(request: Request, app: App, kind: str) -> dict[str, Any]:
         check_scripts(data, kind, await lists(app))
     try:
         asked = await run_in_threadpool(flat_request, app, data, kind)
-        ticket = await run_in_threadpool(_submit, app, asked, data, client_of(request))
+        ticket = await run_in_threadpool(_submit, app, asked, data, client_of(request), user_of(request))
         row = await until_ended(app, ticket.id)
     except BadRequest as error:
         raise in_flat_words(error) from error
@@ -73,11 +73,11 @@ def flat_request(app: App, data: Mapping[str, Any], kind: str) -> GenerationRequ
     return request_from_flat(data, kind, store=image_store(app), rules=app.paste_rules(kind))
 
 
-def _submit(app: App, request: GenerationRequest, data: Mapping[str, Any], client: str) -> Ticket:
+def _submit(app: App, request: GenerationRequest, data: Mapping[str, Any], client: str, user: str) -> Ticket:
     job_id = str(data.get("force_task_id") or "")
     if len(job_id) > 200:
         raise BadRequest("force_task_id", "an id has at most 200 characters.", remedy="Use a shorter one.")
-    return app.submit(request, client=client, job_id=job_id)
+    return app.submit(request, client=client, job_id=job_id, user=user)
 
 
 def check_scripts(data: Mapping[str, Any], kind: str, known: Capabilities) -> None:

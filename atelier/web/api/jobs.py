@@ -29,7 +29,7 @@ from atelier.store.jobs import JobRow
 from atelier.web.api.common import FAILURES, OwnedApp, follow, image_store, json_body, json_schema_body, lists
 from atelier.web.api.extras import job_request
 from atelier.web.api.generate import check_scripts, flat_request, in_flat_words
-from atelier.web.auth import client_of
+from atelier.web.auth import client_of, user_of
 
 router = APIRouter(prefix="/atelier/v1", tags=["Jobs"], responses=dict(FAILURES))
 
@@ -138,12 +138,12 @@ async def submit(request: Request, response: Response, app: OwnedApp) -> TicketA
     else:
         if asked.get("script_name") or asked.get("alwayson_scripts"):
             check_scripts(asked, kind, await lists(app))
-        ticket = await run_in_threadpool(_submit, app, kind, data, client)
+        ticket = await run_in_threadpool(_submit, app, kind, data, client, user_of(request))
     response.headers["Location"] = f"/atelier/v1/jobs/{ticket.id}"
     return TicketAnswer(id=ticket.id, position=ticket.position)
 
 
-def _submit(app: App, kind: str, data: Mapping[str, Any], client: str) -> Ticket:
+def _submit(app: App, kind: str, data: Mapping[str, Any], client: str, user: str) -> Ticket:
     asked = data.get("request", {})
     priority = data.get("priority") or 0
     if not isinstance(priority, int) or abs(priority) > 1000:
@@ -156,7 +156,7 @@ def _submit(app: App, kind: str, data: Mapping[str, Any], client: str) -> Ticket
     try:
         request = flat_request(app, asked, kind) if flat else request_from_json(asked, store=image_store(app))
         _same_kind(kind, request)
-        return app.submit(request, client=client, priority=priority, job_id=_text(data, "id"))
+        return app.submit(request, client=client, priority=priority, job_id=_text(data, "id"), user=user)
     except BadRequest as error:
         raise (in_flat_words(error) if flat else error) from error
 
