@@ -11,6 +11,7 @@ from PIL import Image
 from atelier.base.errors import BadRequest, Interrupted
 from atelier.base.events import StageChanged
 from atelier.imaging.decode import flatten
+from atelier.params.request import GenerationRequest
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
 from atelier.pipeline.finish import to_image
@@ -22,6 +23,8 @@ from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.save import save_before
 from atelier.pipeline.state import Pass, Run
 
+#: side of a picture that still has a latent cell
+SMALLEST = 8
 #: how latents are enlarged without a trip through the VAE: mode and antialias of torch's interpolate
 LATENT_MODES = MappingProxyType({
     "Latent": ("bilinear", False),
@@ -33,20 +36,18 @@ LATENT_MODES = MappingProxyType({
 })  # fmt: skip
 
 
-def prepare_picture(run: Run) -> None:
-    """A finished picture takes the place of the first pass: the run has its size, and one picture."""
-    ref = run.request.hires.image
-    if ref is None or not run.request.hires.enabled or run.request.kind != "txt2img":
-        return
+def with_picture(run: Run, request: GenerationRequest) -> GenerationRequest:
+    """A finished picture takes the place of the first pass: the request gets its size, and makes one picture."""
+    ref = request.hires.image
+    if ref is None or not request.hires.enabled or request.kind != "txt2img":
+        return request
     picture = flatten(run.services.blobs.image(ref, "hires.image"), run.settings.img2img_background_color)
-    factor = run.model.latent.factor
-    asked = run.request.size
-    size = {"size.width": picture.width // factor * factor, "size.height": picture.height // factor * factor}
-    if min(size.values()) < factor:
+    if min(picture.size) < SMALLEST:
         raise BadRequest("hires.image", f"a picture of {picture.width} x {picture.height} is too small.")
     run.notes["picture"] = picture
-    run.infotext["Original Size"] = f"{asked.width}x{asked.height}"
-    run.request = run.request.with_values(**size, **{"batch.count": 1, "batch.size": 1})
+    run.infotext["Original Size"] = f"{request.size.width}x{request.size.height}"
+    size = {"size.width": picture.width, "size.height": picture.height}
+    return request.with_values(**size, **{"batch.count": 1, "batch.size": 1})
 
 
 def finished_pass(first: Pass) -> Pass:

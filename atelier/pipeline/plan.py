@@ -81,8 +81,9 @@ def old_sizes(request: GenerationRequest, settings: SettingsSnapshot) -> Generat
     """With the setting for old pictures the size of a hires fix is the final one; the first pass has about 512 x 512
     pixels, in steps of 64."""
     hires, size = request.hires, request.size
-    old = settings.use_old_hires_fix_width_height and hires.enabled and request.kind == "txt2img"
-    if not old or hires.image is not None:
+    name = "use_old_hires_fix_width_height"
+    old = bool(request.overrides.get(name, settings[name]))
+    if not old or not hires.enabled or request.kind != "txt2img" or hires.image is not None:
         return request
     scale = math.sqrt(512 * 512 / (size.width * size.height))
     first = {f"size.{side}": math.ceil(getattr(size, side) * scale / 64) * 64 for side in ("width", "height")}

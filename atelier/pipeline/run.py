@@ -18,7 +18,7 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
 from atelier.pipeline.finish import finish_batch
-from atelier.pipeline.hires import finished_pass, prepare_picture
+from atelier.pipeline.hires import finished_pass, with_picture
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.infotext import result_info
 from atelier.pipeline.latents import frames_of, prepare_source, source_for_batch
@@ -51,6 +51,8 @@ def generate(
     run = Run(request, settings, services, token or CancelToken(), publish, job, nested=nested)
     run.timestamp = datetime.now().strftime("%Y%m%d%H%M%S")
     with torch.no_grad(), ExitStack() as models:
+        # Before anybody else: extensions see the sizes that are worked at.
+        request = with_picture(run, old_sizes(request, settings))
         draft = RequestDraft(request)
         services.hooks.amend_request(run=run, draft=draft)
         run.request = draft.request
@@ -76,8 +78,6 @@ def generate(
 
 
 def _plan(run: Run) -> None:
-    run.request = old_sizes(run.request, run.settings)
-    prepare_picture(run)
     draft = draft_plan(run.request, run.services.styles)
     add_default_networks(run, draft)
     run.services.hooks.amend_plan(run=run, draft=draft)

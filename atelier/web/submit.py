@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import gradio as gr
+from gradio.context import LocalContext
 
 from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest
@@ -25,7 +25,7 @@ _CLIENT_LIMIT = 200
 def submitter(app: App, panel: Panel) -> Callable[..., str]:
     """The function behind Generate: (wire, values of the form, overrides, values of scripts...) -> ticket as JSON."""
 
-    def submit(wire: str, asking: gr.Request, *shown: Any) -> str:
+    def submit(wire: str, *shown: Any) -> str:
         try:
             told = read_wire(wire)
             if told.get("cancelled"):
@@ -33,13 +33,19 @@ def submitter(app: App, panel: Panel) -> Callable[..., str]:
                 return ""
             request = request_of(app, panel, told, shown)
             client = client_name(told)
-            ticket = app.submit(request, client=client, job_id=str(told.get("id") or ""), user=asking.username or "")
+            ticket = app.submit(request, client=client, job_id=str(told.get("id") or ""), user=_user())
         except AtelierError as error:
             return json.dumps({"error": error.to_json()}, default=str)
         keep_controls(app, panel, told, shown)
         return json.dumps({"id": ticket.id, "position": ticket.position})
 
     return submit
+
+
+def _user() -> str:
+    """Who signed in, or empty. Told by the context: a parameter of its own would move those of the controls."""
+    request = LocalContext.request.get(None)
+    return (getattr(request, "username", None) or "") if request is not None else ""
 
 
 def keeper(app: App, panel: Panel) -> Callable[..., None]:
