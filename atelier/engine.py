@@ -46,8 +46,10 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.extras import postprocess
 from atelier.pipeline.hires import LATENT_MODES
+from atelier.pipeline.merging import merge_checkpoints
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services
+from atelier.pipeline.work import Work
 from atelier.prompts.styles import StyleBook
 from atelier.sampling.catalogue import Catalogue, default_samplers, default_schedules
 from atelier.tools.upscale import Upscaler, default_upscalers
@@ -87,6 +89,7 @@ class Engine:
                 "txt2img": self._generate, "img2img": self._generate, "load_model": self._load_model,
                 "unload_model": self._unload_model, "refresh": self._refresh, "memory": self._memory,
                 "extras": self._postprocess,
+                "merge": self._works(merge_checkpoints),
             })
         )  # fmt: skip
 
@@ -221,6 +224,14 @@ class Engine:
             "events": {"retries": stats["num_alloc_retries"], "oom": stats["num_ooms"]},
         }  # fmt: skip
         return {"state": "done", **report}
+
+    def _works(
+        self, run: Callable[[Work], dict[str, Any]]
+    ) -> Callable[[Job, CancelToken, Publish, SettingsSnapshot], dict[str, Any]]:
+        """A kind of job that is no run of the recipe."""
+        return lambda job, token, publish, settings: run(
+            Work(job.payload, self.services, settings, token, publish, job.id)
+        )
 
     def capabilities(self) -> Capabilities:
         """What can be chosen now, as plain data. Reads folders, but no weights."""
