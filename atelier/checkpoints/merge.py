@@ -17,13 +17,15 @@ from atelier.checkpoints.block_weights import BlockWeights
 from atelier.checkpoints.detect import modern_name
 from atelier.checkpoints.header import Header, TensorInfo
 from atelier.checkpoints.merge_formulas import METHODS, NOTHING, SUM, Method
-from atelier.checkpoints.reader import Weights, open_weights
-from atelier.checkpoints.writer import FLOATS, Outgoing, write_pickle, write_safetensors
+from atelier.checkpoints.reader import TYPES, Weights, open_weights
+from atelier.checkpoints.writer import FLOATS, Outgoing, narrowed, write_pickle, write_safetensors
 from atelier.families.ldm import UNET_PREFIX, VAE_PREFIX
 
 FIRST = f"{UNET_PREFIX}input_blocks.0.0.weight"
 #: channels of the latents themselves; what a wider first layer reads besides stays as the first model has it
 LATENT_CHANNELS = 4
+#: numbers that are calculated at once
+BLOCK = 1 << 19
 EMA_PREFIX = "model_ema."
 #: scalars and empty tensors that say what a network predicts; they are the first model's, whatever the others have
 MARKERS = ("v_pred", "ztsnr", "edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std")
@@ -255,16 +257,25 @@ def _made(merge: Merge, piece: Piece, files: Mapping[Path, Weights]) -> torch.Te
     own = files[piece.source.path].read(piece.a)
     if piece.b is None or merge.b is None or merge.method == NOTHING:
         return own
-    a = own.float()
-    b = files[merge.b.path].read(piece.b).float()
-    c = b if piece.c is None or merge.c is None else files[merge.c.path].read(piece.c).float()
+    b = files[merge.b.path].read(piece.b)
+    c = b if piece.c is None or merge.c is None else files[merge.c.path].read(piece.c)
     formula, weight = METHODS[merge.method].formula, merge.weights.of(piece.out.name)
-    if a.shape == b.shape == c.shape:
-        return formula(a, b, c, weight)
-    if piece.out.name != FIRST:
-        return formula(a, b.reshape(a.shape), c.reshape(a.shape), weight)
+    if own.numel() == b.numel() == c.numel():
+        return _in_blocks(lambda x, y, z: formula(x, y, z, weight), (own, b, c), piece.out.dtype)
     # Models read different things beside the latents: only what they share is merged.
     shared = (slice(None), slice(0, LATENT_CHANNELS))
-    result = a.clone()
-    result[shared] = formula(a[shared], b[shared], c[shared], weight)
+    result = own.float()
+    result[shared] = formula(result[shared].clone(), b[shared].float(), c[shared].float(), weight)
     return result
+
+
+def _in_blocks(
+    formula: Callable[..., torch.Tensor], tensors: tuple[torch.Tensor, ...], dtype: str
+) -> torch.Tensor:  # fmt: skip
+    """A few numbers at a time in float32: what is between lies in the processor's cache, and needs no memory."""
+    flat = [tensor.reshape(-1) for tensor in tensors]
+    result = torch.empty(flat[0].numel(), dtype=TYPES[dtype])
+    for start in range(0, result.numel(), BLOCK):
+        part = slice(start, start + BLOCK)
+        result[part] = narrowed(formula(*(tensor[part].float() for tensor in flat)), dtype)
+    return result.reshape(tensors[0].shape)

@@ -18,7 +18,7 @@ from atelier.web.markup import markup
 from atelier.web.panel import Panel, hidden_text, tool
 from atelier.web.pasting import paste_outputs, paster, style_applier
 from atelier.web.submit import keeper, submitter
-from atelier.web.tabs import extras, img2img, lists, pnginfo, settings, txt2img
+from atelier.web.tabs import extras, img2img, lists, modelmerger, pnginfo, settings, txt2img
 
 #: no page of Gradio's own, no counting of users, and any number of events at the same time
 _QUIET = MappingProxyType({"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None})
@@ -63,6 +63,7 @@ def _tabs(app: App, panels: list[Panel]) -> list[Tab]:
     found = [
         generation(txt2img, "txt2img"), generation(img2img, "img2img"),
         generation(extras, "extras", "Extras", ExtrasForm), Tab("PNG Info", "pnginfo", pnginfo.build),
+        Tab("Checkpoint Merger", "modelmerger", modelmerger.build),
         Tab("Queue", "queue", lists.build_queue), Tab("Gallery", "gallery", lists.build_gallery),
         *app.plugins.provided("provide_tabs", app=app),
         Tab("Settings", "settings", lambda: settings.build(app)),

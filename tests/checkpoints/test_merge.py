@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from atelier.base.errors import BadModelFile, BadRequest, Interrupted, SaveFailed
 from atelier.checkpoints.block_weights import BlockWeights, block_names, read_block_weights
+from atelier.checkpoints.header import ITEM_BYTES
 from atelier.checkpoints.merge import Merge, Model, plan_merge, write_merge
 from atelier.checkpoints.reader import read_header
-from atelier.checkpoints.writer import Outgoing, write_pickle, write_safetensors
+from atelier.checkpoints.writer import NAMES, Outgoing, write_pickle, write_safetensors
 
 UNET = "model.diffusion_model."
 FIRST = f"{UNET}input_blocks.0.0.weight"
@@ -84,6 +85,7 @@ def test_precision(tmp_path, precision, dtype):
     a, b = state(1), state(2)
     found = merged(tmp_path, "Weighted sum", model(tmp_path, "a", a), model(tmp_path, "b", b), precision=precision)
     for name in a:
+        assert found[name].dtype == dtype
         assert torch.equal(found[name], torch.lerp(a[name], b[name], 0.3).to(dtype))
 
 
@@ -146,7 +148,7 @@ def test_models_of_other_sizes_are_refused(tmp_path):
     with pytest.raises(BadModelFile, match="b does not fit a"):
         merged(tmp_path, "Weighted sum", model(tmp_path, "a", state(1)), model(tmp_path, "b", b))
     with pytest.raises(BadRequest, match="tertiary_model_name"):
-        plan_merge(Merge("Add difference", BlockWeights(1), model(tmp_path, "a", state(1)), model(tmp_path, "c", state(2))))
+        merged(tmp_path, "Add difference", model(tmp_path, "a", state(1)), model(tmp_path, "c", state(2)))
 
 
 def test_discarded_and_baked(tmp_path):
@@ -185,7 +187,8 @@ def test_block_weights_as_text():
     assert (named.base, named.blocks["IN02"], named.blocks["OUT11"]) == (0, 0.2, 1)
     assert named.of(f"{UNET}input_blocks.3.0.op.weight") == 0 and named.of(f"{UNET}out.0.weight") == 1
     assert read_block_weights(" ", 0.5, sd1).of(FIRST) == 0.5
-    for wrong, told in (("1,2,3", "25 numbers"), ("IN99: 1", "no block IN99"), ("IN00: x", "not a number"), ("a: b", "cannot")):
+    wrongs = {"1,2,3": "25 numbers", "IN99: 1": "no block IN99", "IN00: x": "not a number", "a: b": "cannot"}
+    for wrong, told in wrongs.items():
         with pytest.raises(BadRequest, match=told):
             read_block_weights(wrong, 0.5, sd1)
 
@@ -207,8 +210,7 @@ def test_what_is_written_is_what_others_read(tmp_path):
         "one": torch.tensor(2.5), "wide": torch.randn(2, 2).double(), "brain": torch.randn(7).bfloat16(),
         "eight": torch.randn(5).to(torch.float8_e4m3fn), "Ünicode": torch.ones(1),
     }  # fmt: skip
-    names = {"half": "F16", "byte": "U8", "none": "F32", "one": "F32", "wide": "F64", "brain": "BF16", "eight": "F8_E4M3", "Ünicode": "F32"}
-    outgoing = [Outgoing(k, names[k], tuple(v.shape)) for k, v in tensors.items()]
+    outgoing = [Outgoing(k, NAMES[v.dtype], tuple(v.shape)) for k, v in tensors.items()]
     seen: list[tuple[int, int]] = []
     path = tmp_path / "x.safetensors"
     write_safetensors(path, outgoing, lambda o: tensors[o.name], {"who": "me"}, lambda *told: seen.append(told))
@@ -217,7 +219,7 @@ def test_what_is_written_is_what_others_read(tmp_path):
         for name, tensor in tensors.items():
             assert torch.equal(file.get_tensor(name).float(), tensor.float()), name
     header = read_header(path)
-    assert all(info.start % {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}.get(info.dtype, 1) == 0 for info in header.tensors.values())
+    assert all(info.start % ITEM_BYTES[info.dtype] == 0 for info in header.tensors.values())
     assert seen[-1][0] == seen[-1][1] and [w for w, _ in seen] == sorted(w for w, _ in seen)
     write_pickle(tmp_path / "x.ckpt", outgoing[:2], lambda o: tensors[o.name])
     assert torch.equal(torch.load(tmp_path / "x.ckpt")["state_dict"]["half"], tensors["half"])

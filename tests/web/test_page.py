@@ -201,7 +201,8 @@ def test_order_and_hiding_of_tabs_follow_settings(tmp_path):
     tabs = [b for b in page.demo.blocks.values() if isinstance(b, gr.Tab) and str(b.elem_id).startswith("tab_")]
     assert [tab.label for tab in tabs[:3]] == ["Settings", "img2img", "txt2img"]
     labels = [tab.label for tab in tabs]
-    assert "Queue" not in labels and labels[3:] == ["Extras", "PNG Info", "Gallery", "Extensions"]
+    wanted = ["Extras", "PNG Info", "Checkpoint Merger", "Gallery", "Extensions"]
+    assert "Queue" not in labels and labels[3:] == wanted
     app.close()
 
 

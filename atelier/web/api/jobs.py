@@ -22,7 +22,9 @@ from atelier.params.capabilities import Capabilities
 from atelier.params.extras import KIND as EXTRAS
 from atelier.params.extras_schema import extras_schema, flat_extras_schema
 from atelier.params.flat import flat_schema
+from atelier.params.merging import REQUESTS
 from atelier.params.names import get_model, get_vae
+from atelier.params.part_json import part_from_json, part_to_json
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import json_schema, request_from_json
 from atelier.store.jobs import JobRow
@@ -33,7 +35,7 @@ from atelier.web.auth import client_of, user_of
 
 router = APIRouter(prefix="/atelier/v1", tags=["Jobs"], responses=dict(FAILURES))
 
-OTHER_KINDS = ("load_model", "unload_model", "refresh")
+OTHER_KINDS = ("load_model", "unload_model", "refresh", *REQUESTS)
 KINDS = (*GENERATION, EXTRAS, *OTHER_KINDS)
 _JOB_BODY = MappingProxyType({
     "type": "object",
@@ -134,6 +136,8 @@ async def submit(request: Request, response: Response, app: OwnedApp) -> TicketA
     client = _text(data, "client") or client_of(request)
     if kind in OTHER_KINDS:
         payload = _model_names(app, asked, await lists(app)) if kind == "load_model" else asked
+        if kind in REQUESTS:
+            payload = part_to_json(part_from_json(REQUESTS[kind], asked))
         ticket = await run_in_threadpool(app.submit_job, kind, payload, client=client)
     else:
         if asked.get("script_name") or asked.get("alwayson_scripts"):

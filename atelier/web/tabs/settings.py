@@ -56,7 +56,7 @@ def _by_category(groups: Iterable[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def field_of(declaration: Declaration) -> str:
+def field_of(declaration: Declaration, elem_id: str = "") -> str:
     """One setting: label, element, help. Its default stands beside it as JSON, for the way back."""
     told, name = declaration.param, escape(declaration.name, quote=True)
     label = escape(told.label or declaration.name)
@@ -72,8 +72,12 @@ def field_of(declaration: Declaration) -> str:
         if kind == "bool"
         else f'<label><span class="setting-label">{label}</span>{element}</label>'
     )
+    # A list is typed; what may stand in it is told beside it.
+    listed = isinstance(told.choices, str) and declaration.kind == "list"
+    choices = f' data-choices="{escape(told.choices)}"' if listed else ""
     return (
-        f'<div class="setting" id="setting_{name}" data-key="{name}" data-kind="{kind}" data-default="{default}">'
+        f'<div class="setting" id="{elem_id or f"setting_{name}"}" data-key="{name}" data-kind="{kind}"{choices} '
+        f'data-default="{default}">'
         f"{body}{reset}{note}</div>"
     )
 
