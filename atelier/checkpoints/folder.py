@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from atelier.base.errors import BadModelFile, UnknownModel
 from atelier.checkpoints.fill import Source
 from atelier.checkpoints.header import TensorInfo
 from atelier.checkpoints.reader import read_header
 from atelier.families.family import Blueprint, Component, Family
+from atelier.families.latent import LatentSpace
 from atelier.families.sd1 import SD1, latent_space
+from atelier.families.sdxl import SDXL
+from atelier.families.sdxl_refiner import SDXL_REFINER
 from atelier.families.variants import VARIANTS
 from atelier.sampling.prediction import Prediction
 
@@ -25,6 +29,9 @@ REMEDY = "Copy the whole folder again."
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
              "StableDiffusionInpaintPipelineLegacy", "StableDiffusionDepth2ImgPipeline",
              "StableDiffusionInstructPix2PixPipeline")  # fmt: skip
+#: with two text encoders, or with the second alone: the refiner
+XL_PIPELINES = ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline",
+                "StableDiffusionXLInstructPix2PixPipeline")  # fmt: skip
 #: names of the file with weights in a component's folder, the full precision first
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
            "model.fp16.safetensors", "diffusion_pytorch_model.bin", "pytorch_model.bin")  # fmt: skip
@@ -37,25 +44,41 @@ def is_model_folder(path: Path) -> bool:
 def open_folder(path: Path, allow_pickle: bool = False) -> tuple[Family, Blueprint, dict[str, Source]]:
     """Raises `UnknownModel` for a pipeline of another family, `BadModelFile` for missing or damaged parts."""
     kind = str(_json(path / INDEX).get("_class_name"))
-    if kind not in PIPELINES:
+    if kind not in (*PIPELINES, *XL_PIPELINES):
         raise UnknownModel(
             f"{path.name} is a folder for {kind}, which this version cannot run.",
             path=str(path), closest=SD1.name, missing=[],
         )  # fmt: skip
     unet, vae = _json(path / "unet" / "config.json"), _json(path / "vae" / "config.json")
-    text = _json(path / "text_encoder" / "config.json")
     channels = int(unet.get("in_channels", 4))
     if channels not in VARIANTS:
         raise UnknownModel(f"{path.name} has {channels} input channels, which this version cannot run.", path=str(path))
     components = {
         "unet": Component("unet", lambda: _made(UNet2DConditionModel, unet), _same, ("",)),
         "vae": Component("vae", lambda: _made(AutoencoderKL, vae), _same, ("",)),
-        "text_encoder": Component("text_encoder", lambda: CLIPTextModel(CLIPTextConfig(**text)), _same, ("",)),
     }
-    scale = float(vae.get("scaling_factor", 0.18215))
-    latent = latent_space(vae["block_out_channels"], int(vae.get("latent_channels", 4)), scale)
-    sources = {name: _source(path / name, name, allow_pickle) for name in components}
-    return SD1, Blueprint(components, _prediction(path), latent, channels, VARIANTS[channels]), sources
+    family, places = SD1, {"text_encoder": "text_encoder"}
+    if kind in XL_PIPELINES:
+        both = (path / "text_encoder").is_dir()
+        family = SDXL if both else SDXL_REFINER
+        places = {**places, "text_encoder_2": "text_encoder_2"} if both else {"text_encoder": "text_encoder_2"}
+    for name, place in places.items():
+        components[name] = _encoder(name, _json(path / place / "config.json"), place == "text_encoder_2")
+    sources = {name: _source(path / places.get(name, name), name, allow_pickle) for name in components}
+    blueprint = Blueprint(components, _prediction(path), _latent(family, vae), channels, VARIANTS[channels])
+    return family, blueprint, sources
+
+
+def _encoder(name: str, config: dict[str, Any], projected: bool) -> Component:
+    kind = CLIPTextModelWithProjection if projected else CLIPTextModel
+    return Component(name, lambda: kind(CLIPTextConfig(**config)), _same, ("",))
+
+
+def _latent(family: Family, vae: dict[str, Any]) -> LatentSpace:
+    """The scale is the autoencoder's own word, else the family's."""
+    scale = float(vae.get("scaling_factor", family.latent.scale))
+    space = latent_space(vae["block_out_channels"], int(vae.get("latent_channels", 4)), scale)
+    return replace(space, preview=family.latent.preview) if space.preview else space
 
 
 def _made(kind: Any, config: dict[str, Any]) -> nn.Module:
@@ -81,7 +104,7 @@ def _source(path: Path, component: str, allow_pickle: bool) -> Source:
     if file is None:
         raise BadModelFile(f"{path} has no file with weights.", remedy=REMEDY, path=str(path))
     tensors = dict(read_header(file, allow_pickle).tensors)
-    return Source(file, _both_names(tensors) if component == "text_encoder" else tensors)
+    return Source(file, _both_names(tensors) if component.startswith("text_encoder") else tensors)
 
 
 def _both_names(tensors: dict[str, TensorInfo]) -> dict[str, TensorInfo]:

@@ -10,6 +10,7 @@ from atelier.checkpoints.load import load_checkpoint
 from atelier.checkpoints.shelf import CheckpointFile
 from tests.checkpoints.test_load import same_network
 from tests.tiny import TinySizes, tiny_text_encoder, tiny_unet, tiny_vae
+from tests.tiny_sdxl import TinyXL, write_tiny_xl, xl_first, xl_second, xl_unet, xl_vae
 
 
 @pytest.fixture
@@ -37,6 +38,28 @@ def test_a_folder_loads(folder, placement):
     assert torch.isfinite(model.decode(torch.randn(1, 4, 8, 8))).all()
 
 
+@pytest.mark.parametrize("refiner", [False, True])
+def test_folders_of_sdxl_give_what_the_single_file_gives(tmp_path, placement, refiner):
+    sizes, path = TinyXL(refiner=refiner), tmp_path / "xl"
+    xl_unet(sizes).save_pretrained(path / "unet")
+    xl_vae(sizes).save_pretrained(path / "vae")
+    xl_second(sizes).save_pretrained(path / "text_encoder_2")
+    if not refiner:
+        xl_first(sizes).save_pretrained(path / "text_encoder")
+    (path / "scheduler").mkdir()
+    (path / "scheduler" / "scheduler_config.json").write_text(json.dumps({"prediction_type": "epsilon"}))
+    name = "StableDiffusionXLImg2ImgPipeline" if refiner else "StableDiffusionXLPipeline"
+    (path / "model_index.json").write_text(json.dumps({"_class_name": name}))
+    found = load(path, placement)
+    single = write_tiny_xl(tmp_path, sizes=sizes)
+    other = load_checkpoint(CheckpointFile(single.name, single, None, single.with_suffix(".yaml")), placement)
+    assert found.family is other.family and found.latent.scale == 0.13025
+    for name, module in other.components().items():
+        mine = found.components()[name].state_dict()
+        assert mine.keys() == module.state_dict().keys()
+        assert all(torch.equal(mine[key], value) for key, value in module.state_dict().items())
+
+
 def test_the_shelf_shows_it_as_one(models, shelf, folder, placement):
     folder.rename(models / "my-model")
     file = shelf.find_checkpoint("my-model")
@@ -52,6 +75,6 @@ def test_other_pipelines_and_missing_parts(folder, placement):
     (folder / "vae" / "config.json").write_text("{")
     with pytest.raises(BadModelFile, match="damaged"):
         load(folder, placement)
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
-    with pytest.raises(UnknownModel, match="StableDiffusionXLPipeline"):
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusion3Pipeline"}))
+    with pytest.raises(UnknownModel, match="StableDiffusion3Pipeline"):
         load(folder, placement)
