@@ -149,6 +149,7 @@ class Engine:
             )
         self.services.ladder.begin_job()
         self.residency.policy = self.config.arguments.get("memory_policy") or settings.memory_policy
+        self._make_room_for(self.services.library.current)
         self._choose_attention(settings.cross_attention_optimization)
         self.services.shelf.allow_pickle = self.services.tools.allow_pickle = settings.allow_pickle
         self.services.library.limit = settings.sd_checkpoints_limit
@@ -300,7 +301,14 @@ class Engine:
         current = self.services.library.current
         return "" if current is None else current.file.title
 
+    def _make_room_for(self, model: LoadedModel | None) -> None:
+        """With --medvram-sdxl the parts of SDXL take turns on the device, those of smaller models stay."""
+        large = model is not None and model.family.name.startswith("sdxl")
+        if large and self.residency.policy == "keep" and self.config.arguments.get("medvram_sdxl"):
+            self.residency.policy = "rotate"
+
     def _model_opened(self, model: LoadedModel) -> None:
+        self._make_room_for(model)
         self.services.encodings.clear()
 
     def _model_closed(self, model: LoadedModel) -> None:

@@ -24,6 +24,7 @@ from atelier.params.settings import Settings
 from atelier.pipeline.relay import NoHooks
 from atelier.prompts.tags import extract_tags
 from tests.program import data_folder
+from tests.tiny_sdxl import write_tiny_xl
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,18 @@ def test_the_command_lines_memory_policy_counts_before_the_setting(engine, data,
     made = engine(**arguments)
     made.run(Job("memory", {}), CancelToken(), lambda event: None, settings(data, memory_policy=setting))
     assert made.residency.policy == policy
+
+
+def test_only_the_parts_of_sdxl_take_turns_where_that_is_asked_for(engine, tmp_path):
+    data = data_folder(tmp_path)
+    write_tiny_xl(data / "models" / "Stable-diffusion", "xl")
+    for arguments, policy in (({"medvram_sdxl": True}, "rotate"), ({}, "keep")):
+        made = engine(data, **arguments)
+        other = next(f.name for f in made.services.shelf.checkpoints() if f.stem != "xl")
+        for name, expected in (("xl", policy), (other, "keep")):
+            made.services.library.open(name)
+            made.run(Job("memory", {}), CancelToken(), lambda event: None, settings(data))
+            assert made.residency.policy == expected
 
 
 def test_a_rung_of_one_job_does_not_outlive_it(engine, data):

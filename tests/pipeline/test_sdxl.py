@@ -94,6 +94,14 @@ def test_the_refiner_runs_by_itself_with_its_scores(xl, services, told):
         (False, (64, 64, 0, 0, 8.0)), (True, (64, 64, 0, 0, 1.5))}  # fmt: skip
 
 
+def test_the_refiner_takes_over_from_the_base_and_is_told_its_own_numbers(xl, told):
+    takeover = {"refiner.enabled": True, "refiner.checkpoint": "xl-refiner", "refiner.switch_at": 0.5}
+    result = xl(**takeover, **{"sampling.steps": 6})
+    lengths = [len(sizes) for _, sizes, _ in told]
+    assert set(lengths) == {6, 5} and lengths == sorted(lengths, reverse=True)
+    assert "Refiner: xl-refiner" in result.pictures[0].infotext
+
+
 def test_inpainting_models_repaint_only_the_mask(xl, services):
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (0, 0, 32, 64))
