@@ -5,8 +5,10 @@ import torch
 
 from atelier.checkpoints.load import Placement, load_checkpoint
 from atelier.checkpoints.shelf import CheckpointFile
+from atelier.networks.hypernetworks import read_hypernetwork
 from tests.networks import formulas
 from tests.networks.conftest import CPU, changed, random, tags
+from tests.networks.test_hypernetworks import layers
 from tests.tiny_sdxl import TinyXL, write_tiny_xl
 
 BLOCK = "transformer_blocks.1.attn2.to_k"
@@ -125,3 +127,20 @@ def test_the_refiner_takes_what_is_for_the_second_encoder(tmp_path, networks, wr
     before = everything(refiner)
     assert networks.apply(refiner, tags("<lora:style:1>")).comments == ()
     assert changed(before, everything(refiner)) == {NAMES["text_encoder"] + ".weight"}
+
+
+def test_a_hypernetwork_changes_the_joined_context_and_the_picture_itself(model, networks, shelf, paths):
+    shelf.allow_pickle = True
+    path = paths.models / "hypernetworks" / "face.pt"
+    path.parent.mkdir(parents=True)
+    # The width of both encoders together, and that of the attention of a picture to itself.
+    torch.save({40: (layers(40), layers(40, seed=3)), 32: (layers(32), layers(32, seed=5))}, path)
+    keys = read_hypernetwork(path, "face", True).pairs
+    assert networks.apply(model, tags("<hypernet:face:0.5>")).comments == ()
+    block = model.denoiser.get_submodule("down_blocks.2.attentions.0.transformer_blocks.1")
+    for layer, width in ((block.attn2.to_k, 40), (block.attn1.to_k, 32)):
+        context = random(1, 5, width, size=1.0)
+        with torch.no_grad():
+            changed_context = context + 0.5 * keys[width][0](context)
+            assert torch.allclose(layer(context), changed_context @ layer.weight.T, atol=1e-5)
+    networks.restore(model)
