@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,10 @@ _LOW, _HIGH = 100.0, 200.0
 
 @dataclass(frozen=True)
 class Annotations:
-    """All maps are [H, W] uint8. `depth`: 0 far, 255 near. `masks`, `boxes` (left, top, right, bottom) go by item."""
+    """All maps are [H, W] uint8. `depth`: 0 far, 255 near. `masks`, `boxes` (left, top, right, bottom) go by item.
+
+    There are no poses: the world's things are faces, animals and objects without limbs that key points could be put on.
+    """
 
     canny: np.ndarray
     scribble: np.ndarray
@@ -69,22 +73,34 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1) if len(ys) else (0, 0, 0, 0)
 
 
-def annotate(composer: Composer, scene: Scene, canvas: int = 256) -> Annotations:
-    """Annotations that fit `composer.draw(scene, canvas)` pixel by pixel. Later items hide earlier ones."""
+def silhouettes(composer: Composer, scene: Scene, canvas: int = 256) -> list[np.ndarray]:
+    """What is seen of each item, [H, W] bool. Later items hide earlier ones."""
     masks = [np.asarray(layer)[..., 3] > 127 for layer in composer.layers(scene, canvas)]
     for i in range(len(masks)):
         for front in masks[i + 1 :]:
             masks[i] = masks[i] & ~front
-    # A floor that comes nearer towards the lower rim, as in a picture taken at eye height.
-    depth = np.repeat(np.linspace(10, 60, canvas)[:, None], canvas, 1)
-    scribble = np.zeros((canvas, canvas), bool)
+    return masks
+
+
+def depth_of(masks: Sequence[np.ndarray]) -> np.ndarray:  # [H, W] bool each -> [H, W] uint8
+    """A floor that comes nearer towards the lower rim, as in a picture taken at eye height, and domes upon it."""
+    side = masks[0].shape[0]
+    depth = np.repeat(np.linspace(10, 60, side)[:, None], side, 1)
     for i, mask in enumerate(masks):
         depth = np.maximum(depth, _relief(mask, 200 + 55 * (i + 1) / len(masks)))
+    return depth.astype(np.uint8)
+
+
+def annotate(composer: Composer, scene: Scene, canvas: int = 256) -> Annotations:
+    """Annotations that fit `composer.draw(scene, canvas)` pixel by pixel."""
+    masks = silhouettes(composer, scene, canvas)
+    scribble = np.zeros((canvas, canvas), bool)
+    for mask in masks:
         scribble |= _outline(mask)
     return Annotations(
         canny(composer.draw(scene, canvas)),
         scribble.astype(np.uint8) * 255,
-        depth.astype(np.uint8),
+        depth_of(masks),
         tuple(mask.astype(np.uint8) * 255 for mask in masks),
         tuple(_box(mask) for mask in masks),
         tuple(item.name for item in scene.items),

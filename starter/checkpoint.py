@@ -108,7 +108,7 @@ def yaml_of(shape: UNetShape, size: int = 256) -> str:
         "channels": 4,
         "image_size": shape.size,
         "scale_factor": 0.18215,
-        "conditioning_key": "crossattn",
+        "conditioning_key": "crossattn" if shape.channels == 4 else "hybrid",
         "unet_config": {"target": "ldm.modules.diffusionmodules.openaimodel.UNetModel", "params": unet},
         "first_stage_config": {
             "target": "ldm.models.autoencoder.AutoencoderKL",

@@ -25,9 +25,9 @@ def measure(
     ids: torch.Tensor,
     latents: torch.Tensor,
     times: Sequence[int] = TIMES,
-) -> dict[int, tuple[float, float]]:  # ids [B, 77], latents [B, 4, h, w]
+) -> dict[int, tuple[float, float]]:  # ids [B, 77], latents [B, 4 or more, h, w]
     """Time to (error with the right caption, error with another row's caption); mean squared error of clean latents."""
-    device = latents.device
+    device, beside, latents = latents.device, latents[:, 4:], latents[:, :4]
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(5)).to(device)
     alphas, out = alphas_cumprod().to(device), {}
     with torch.autocast(device.type, torch.bfloat16):
@@ -38,7 +38,8 @@ def measure(
             moments = torch.full((len(latents),), time, device=device)
             errors = []
             for hidden in (words, words.roll(7, 0)):
-                guess = clean_guess(unet(noisy, moments, hidden).sample.float(), noisy, alpha)
+                output = unet(torch.cat([noisy, beside], 1), moments, hidden).sample
+                guess = clean_guess(output.float(), noisy, alpha)
                 errors.append(float((guess - latents).pow(2).mean()))
             out[time] = (errors[0], errors[1])
     return out

@@ -1,4 +1,4 @@
-"""The growth of a UNet by one outermost level: twice the picture, everything it knows kept in the middle."""
+"""The growth of a UNet by one outermost level or by input channels: everything that it knows is kept."""
 
 from __future__ import annotations
 
@@ -52,3 +52,10 @@ def grow(state: dict[str, torch.Tensor], shape: UNetShape) -> tuple[dict[str, to
         _identity(values[f"up_blocks.{last}.resnets.{i}.conv_shortcut.weight"], ((0, 0),), 1.0)
     unet.load_state_dict(values)
     return {key: value.clone() for key, value in unet.state_dict().items()}, new_shape
+
+
+def widened(state: dict[str, torch.Tensor], channels: int) -> dict[str, torch.Tensor]:
+    """The same UNet with further input channels that it does not look at yet."""
+    first = state["conv_in.weight"]  # [O, I, 3, 3]
+    more = first.new_zeros(first.shape[0], channels - first.shape[1], *first.shape[2:])
+    return {**state, "conv_in.weight": torch.cat([first, more], 1)}

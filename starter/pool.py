@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from starter import beside
 from starter import latents as store
 from starter.captions import caption
 from starter.scene import Scene
@@ -16,8 +17,11 @@ from starter.scene import Scene
 class Pool:
     """Draws training rows stage by stage; each stage is gone through in a new order before a row comes again."""
 
-    def __init__(self, data: Path, shares: Mapping[str, float], seed: int) -> None:
-        """`shares`: stage to its share of the draws. Raises FileNotFoundError for a stage without latents."""
+    def __init__(self, data: Path, shares: Mapping[str, float], seed: int, kind: str | None = None) -> None:
+        """`shares`: stage to its share of the draws. Raises FileNotFoundError for a stage without latents.
+
+        With a `kind` of `beside.CHANNELS`, rows carry what that sibling is fed, behind the four channels of latents.
+        """
         self._rng = random.Random(seed)
         self._names, self._weights = list(shares), list(shares.values())
         self._scenes: dict[str, list[Scene]] = {}
@@ -25,6 +29,9 @@ class Pool:
         self._order: dict[str, list[int]] = {name: [] for name in shares}
         for name in shares:
             self._scenes[name], self._latents[name] = store.load(data, name)
+            if kind is not None:
+                more = beside.load(data, kind, name)[: len(self._scenes[name])]
+                self._latents[name] = torch.cat([self._latents[name], more], 1)
 
     def _next(self, stage: str) -> int:
         if not self._order[stage]:
@@ -32,7 +39,7 @@ class Pool:
             self._order[stage] = self._rng.sample(rows, len(rows))
         return self._order[stage].pop()
 
-    def draw(self, number: int) -> tuple[list[str], torch.Tensor]:  # captions, [B, 4, h, w]
+    def draw(self, number: int) -> tuple[list[str], torch.Tensor]:  # captions, [B, 4 or more, h, w]
         """Captions are worded anew each time."""
         stages = self._rng.choices(self._names, self._weights, k=number)
         rows = [(stage, self._next(stage)) for stage in stages]

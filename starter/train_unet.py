@@ -4,6 +4,8 @@ First chunk, from a checkpoint for half the picture size:
     python -m starter.train_unet --data DATA --run DATA/run --start STUDY.safetensors --mix objects=1 --minutes 30
 Every later chunk:
     python -m starter.train_unet --data DATA --run DATA/run --mix objects=1,concepts=1 --minutes 30
+A sibling, once `beside` is built for its stages:
+    python -m starter.train_unet --kind depth --data DATA --run DATA/depth --start STARTER.safetensors --mix objects=1
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from pathlib import Path
 import torch
 
 from starter import checkpoint
+from starter.beside import CHANNELS
 from starter.captions import caption, vocabulary
 from starter.export import export
 from starter.gap import as_line, measure
-from starter.growth import grow
+from starter.growth import grow, widened
 from starter.models import UNetShape, alphas_cumprod, start_text
 from starter.pool import Pool
 from starter.progress import Progress
@@ -32,7 +35,10 @@ from starter.world import STAGES, scenes
 
 @dataclass(frozen=True)
 class Options:
-    """One chunk. `draws`: noise draws per caption and picture; `cool`: let the rate fall to nothing over this chunk."""
+    """One chunk. `draws`: noise draws per caption and picture; `cool`: let the rate fall to nothing over this chunk.
+
+    `unnamed`: share of empty captions; `lean`: 0 draws all times alike, 0.3 draws the last ones 1.4 times as often.
+    """
 
     minutes: float
     batch: int = 16
@@ -41,6 +47,7 @@ class Options:
     cool: bool = False
     memory: float = 0.999
     unnamed: float = 0.1
+    lean: float = 0.0
     seed: int = 0
     measure_seconds: float = 240.0
 
@@ -59,11 +66,12 @@ class Trainer:
         return self.options.rate * warm * max(fall, 0.01)
 
     def _times(self) -> torch.Tensor:  # [B]
-        """Evenly spread over the schedule, so that each batch sees all noise levels."""
+        """Spread so that each batch sees all noise levels; above `lean` 0, more of the high ones that need the text."""
         batch = self.options.batch
         spread = (
             torch.rand(1, generator=self._generator) + torch.randperm(batch, generator=self._generator) / batch
         ) % 1
+        spread = spread ** (1 - self.options.lean)
         return (spread * len(self._alphas)).long().to(self.state.device)
 
     def step(self) -> torch.Tensor:
@@ -72,10 +80,12 @@ class Trainer:
         words, latents = self.pool.draw(options.batch // options.draws)
         left_out = torch.rand(len(words), generator=self._generator) < options.unnamed
         ids = self.tokens(["" if empty else sentence for sentence, empty in zip(words, left_out)]).to(device)
-        clean = latents.to(device).repeat(options.draws, 1, 1, 1)
+        latents = latents.to(device).repeat(options.draws, 1, 1, 1)
+        clean, beside = latents[:, :4], latents[:, 4:]
         times, noise = self._times(), torch.randn(clean.shape, generator=self._generator).to(device)
         alpha = self._alphas[times][:, None, None, None]
-        noisy = (alpha.sqrt() * clean + (1 - alpha).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        noisy = torch.cat([alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, beside], 1)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             hidden = self.state.text(ids).last_hidden_state.repeat(options.draws, 1, 1)
             output = self.state.unet(noisy, times, hidden).sample
@@ -126,10 +136,13 @@ class Trainer:
         self.state.save(save)
 
 
-def start(first: Path | None, progress: Progress, device: str) -> RunState:
-    """A new run: from a checkpoint, grown if it is one for half the size, or from nothing."""
-    used = used_tokens(vocabulary())
-    state = RunState(UNetShape(), used, device=device)
+def start(first: Path | None, progress: Progress, device: str, kind: str | None = None) -> RunState:
+    """A new run: from a checkpoint, grown if it is one for half the size, or from nothing.
+
+    `kind`: of `beside.CHANNELS`, a sibling that begins as the checkpoint itself.
+    """
+    used, channels = used_tokens(vocabulary()), 4 + (CHANNELS[kind] if kind else 0)
+    state = RunState(UNetShape(channels=channels), used, device=device)
     if first is None:
         start_text(state.text)
         with torch.no_grad():
@@ -138,8 +151,10 @@ def start(first: Path | None, progress: Progress, device: str) -> RunState:
     else:
         shape = checkpoint.shape_of(first)
         unet, text = checkpoint.read(first, shape, used)
-        if shape != state.shape:
+        if len(shape.widths) < len(state.shape.widths):
             unet, shape = grow(unet, shape)
+        if shape.channels < channels:
+            unet = widened(unet, channels)
         state.unet.load_state_dict(unet)
         state.text.load_state_dict(text, strict=False)
         progress.say("started", checkpoint=first.name, widths=shape.widths)
@@ -171,6 +186,7 @@ def _arguments() -> argparse.Namespace:
         "--run", type=Path, required=True, help="folder of state.pt, train.log and the exported checkpoint"
     )
     parser.add_argument("--start", type=Path, help="checkpoint that a new run begins with; one for 128 pixels is grown")
+    parser.add_argument("--kind", choices=sorted(CHANNELS), help="train this sibling instead of the starter itself")
     parser.add_argument(
         "--mix", type=_mix, default={"objects": 1.0}, help="stages and their shares, as objects=2,concepts=1"
     )
@@ -178,6 +194,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument("--draws", type=int, default=Options.draws, help="noise draws per picture in a batch")
     parser.add_argument("--rate", type=float, default=Options.rate)
+    parser.add_argument("--lean", type=float, default=Options.lean, help="0..0.5: draw noisy times more often")
     parser.add_argument("--cool", action="store_true", help="let the rate fall to nothing over this chunk")
     parser.add_argument(
         "--warm-seconds", type=float, default=0.0, help="contrastive warm-up of the text encoder before this chunk"
@@ -195,8 +212,8 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     progress, saved = Progress(args.run / "train.log"), args.run / "state.pt"
-    state = RunState.load(saved, args.device) if saved.exists() else start(args.start, progress, args.device)
-    pool, tokens = Pool(args.data, args.mix, args.seed + state.counters.steps), Tokens(state.used)
+    state = RunState.load(saved, args.device) if saved.exists() else start(args.start, progress, args.device, args.kind)
+    pool, tokens = Pool(args.data, args.mix, args.seed + state.counters.steps, args.kind), Tokens(state.used)
     progress.say(
         "chunk", mix=args.mix, pictures=len(pool), steps=state.counters.steps, seen=state.counters.seen, rate=args.rate
     )
@@ -204,9 +221,10 @@ def main() -> None:
         only = new_words(state, args.warm_stage) if args.warm_stage else None
         warm_up(state.text, tokens, pool, args.warm_seconds, progress, only)
         state.restart_average()
-    options = Options(args.minutes, args.batch, args.draws, args.rate, args.cool, seed=args.seed)
+    options = Options(args.minutes, args.batch, args.draws, args.rate, args.cool, lean=args.lean, seed=args.seed)
     Trainer(state, pool, tokens, progress, options).run(saved)
-    size = export(state, args.data / "vae.safetensors", args.run / "atelier-starter.safetensors")
+    name = "atelier-starter" + (f"-{args.kind}" if args.kind else "")
+    size = export(state, args.data / "vae.safetensors", args.run / f"{name}.safetensors")
     progress.say("exported", megabytes=size / 1e6, steps=state.counters.steps, seen=state.counters.seen)
 
 
