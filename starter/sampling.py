@@ -57,38 +57,56 @@ class Painter:
         weighted = hidden * torch.tensor(weights + [1.0] * rest)[None, :, None]
         return weighted * (hidden.mean() / weighted.mean())
 
+    def rows(self, pieces: Sequence[Sequence[int]]) -> torch.Tensor:  # [B, 77]
+        """Token numbers without start and end, made into whole rows."""
+        cut = [[START, *row][: LENGTH - 1] for row in pieces]
+        return torch.tensor([row + [END] * (LENGTH - len(row)) for row in cut])
+
     def noise(self, seeds: Sequence[int]) -> torch.Tensor:  # [B, 4, h, w]
         size = (1, 4, self.latent_side, self.latent_side)
         return torch.cat([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
     @torch.no_grad()
-    def latents(
+    def walk(
         self,
-        prompts: Sequence[str],
+        words: torch.Tensor,
         seeds: Sequence[int],
-        negatives: Sequence[str],
-        steps: int,
-        cfg: float,
+        steps: int = 20,
+        cfg: float = 4.0,
         source: torch.Tensor | None = None,
         strength: float = 1.0,
-    ) -> torch.Tensor:  # [B, 4, h, w]
-        """Euler steps in sigma space over evenly spaced times. With `source`, the last `strength` of the way only."""
+        beside: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # words [2B, 77, 128], negative prompts first; beside [B, c, h, w] -> [B, 4, h, w]
+        """Euler steps in sigma space over evenly spaced times. With `source`, the last `strength` of the way only.
+
+        `beside`: what a sibling is fed behind the latents.
+        """
         times = torch.linspace(999, 0, steps + 1).round().long()[:-1]
         times = times[steps - max(1, round(steps * strength)) :]
         alphas = torch.cat([self._alphas[times], torch.ones(1)])
-        words = torch.cat([self.embed(text) for text in (*negatives, *prompts)])
         x = self.noise(seeds)
         if source is not None:
             x = alphas[0].sqrt() * source + (1 - alphas[0]).sqrt() * x
         for i, time in enumerate(times):
+            fed = x if beside is None else torch.cat([x, beside], 1)
             with torch.autocast("cpu", torch.bfloat16):
-                twice = torch.cat([x, x]).contiguous(memory_format=torch.channels_last)
+                twice = torch.cat([fed, fed]).contiguous(memory_format=torch.channels_last)
                 output = self.unet(twice, time.expand(len(twice)), words).sample.float()
             plain, named = output.chunk(2)
             clean = clean_guess(plain + cfg * (named - plain), x, alphas[i])
             noise = (x - alphas[i].sqrt() * clean) / (1 - alphas[i]).sqrt()
             x = alphas[i + 1].sqrt() * clean + (1 - alphas[i + 1]).sqrt() * noise
         return x
+
+    def words(self, prompts: Sequence[str], negatives: Sequence[str] | None = None) -> torch.Tensor:
+        """What `walk` takes: [2B, 77, 128]."""
+        return torch.cat([self.embed(text) for text in (*(negatives or [""] * len(prompts)), *prompts)])
+
+    @torch.no_grad()
+    def paint_ids(self, ids: torch.Tensor, seeds: Sequence[int], cfg: float = 4.0) -> np.ndarray:
+        """For prompts that are token numbers already, ids [B, 77]."""
+        both = torch.cat([self.rows([[]] * len(ids)), ids])
+        return self.decoded(self.walk(self.text(both).last_hidden_state, seeds, cfg=cfg))
 
     def paint(
         self,
@@ -102,7 +120,8 @@ class Painter:
         negatives, parts = negatives or [""] * len(prompts), []
         for i in range(0, len(prompts), batch):
             cut = slice(i, i + batch)
-            parts.append(self._decoded(self.latents(prompts[cut], seeds[cut], negatives[cut], steps, cfg)))
+            words = self.words(prompts[cut], negatives[cut])
+            parts.append(self.decoded(self.walk(words, seeds[cut], steps, cfg)))
         return np.concatenate(parts)
 
     def repaint(
@@ -110,9 +129,9 @@ class Painter:
     ) -> np.ndarray:
         """img2img of one picture [H, W, 3]; `strength` 0..1."""
         source = encode(self.vae, to_input(torch.from_numpy(picture[None])))
-        return self._decoded(self.latents([prompt], [seed], [""], steps, cfg, source, strength))[0]
+        return self.decoded(self.walk(self.words([prompt]), [seed], steps, cfg, source, strength))[0]
 
-    def _decoded(self, latents: torch.Tensor) -> np.ndarray:
+    def decoded(self, latents: torch.Tensor) -> np.ndarray:
         with torch.autocast("cpu", torch.bfloat16):
             return decode(self.vae, latents).numpy()
 

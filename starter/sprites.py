@@ -71,6 +71,12 @@ def icons(packages: Path, style: str) -> Iterator[tuple[str, str]]:
             yield name, _svg(table["icons"][key], (table.get("width", 16), table.get("height", 16)))
 
 
+def icon_of(packages: Path, style: str, key: str) -> str:
+    """The svg text of one icon under its package's own name, also of one that is not in the world."""
+    table = json.loads((packages / "@iconify-json" / style / "icons.json").read_text())
+    return _svg(table["icons"][key], (table.get("width", 16), table.get("height", 16)))
+
+
 def render(svg: str) -> Image.Image:
     import resvg_py
 

@@ -123,15 +123,15 @@ def measure(folder: Path, data: Path, pairs: Pairs, number: int = 24) -> dict[st
         real = torch.cat([decode(vae, part) for part in latents.split(4)])
     real_seconds = (time.monotonic() - begun) / len(latents)
     real = to_input(real)
-    decoder = approx.load_network(folder / f"{NAME}-taesd-decoder.safetensors", approx.TinyDecoder)
-    encoder = approx.load_network(folder / f"{NAME}-taesd-encoder.safetensors", approx.TinyEncoder)
+    decoder = approx.load_network(folder / f"{NAME}-taesd_decoder.safetensors", approx.TinyDecoder)
+    encoder = approx.load_network(folder / f"{NAME}-taesd_encoder.safetensors", approx.TinyEncoder)
     begun = time.monotonic()
     with torch.autocast("cpu", torch.bfloat16):
         tiny = torch.cat([decoder(part.contiguous(memory_format=torch.channels_last)) for part in latents.split(4)])
         tiny_seconds = (time.monotonic() - begun) / len(latents)
         guessed = torch.cat([encoder((part + 1) / 2) for part in pictures.split(4)]).float()
         back = torch.cat([decode(vae, part) for part in guessed.split(4)])
-    matrix = load_file(folder / f"{NAME}-matrix.safetensors")
+    matrix = load_file(folder / f"{NAME}-rgb.safetensors")
     cheap = approx.apply_matrix(latents, matrix["weight"].float(), matrix["bias"].float())
     return {
         "real decoder to renders": psnr(real, pictures),
@@ -160,12 +160,12 @@ def main() -> None:
     progress, pairs = Progress(args.data / "approximations.log"), Pairs(args.data, STAGES, options.seed)
     if not args.measure_only:
         weight, bias = approx.fit_matrix(*pairs.whole(96, held=False))
-        approx.save(args.out / f"{NAME}-matrix.safetensors", {"weight": weight, "bias": bias}, NAME)
+        approx.save(args.out / f"{NAME}-rgb.safetensors", {"weight": weight, "bias": bias}, NAME)
         networks = (("decoder", approx.TinyDecoder, options.share), ("encoder", approx.TinyEncoder, 1 - options.share))
         for part, kind, share in networks:
             network = kind(options.width)
             _train(network, pairs, options, 60 * options.minutes * share, progress)
-            size = approx.save(args.out / f"{NAME}-taesd-{part}.safetensors", network.state_dict(), NAME)
+            size = approx.save(args.out / f"{NAME}-taesd_{part}.safetensors", network.state_dict(), NAME)
             progress.say("saved", part=part, megabytes=size / 1e6)
     progress.say("approximations", **measure(args.out, args.data, pairs))
 
