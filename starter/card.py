@@ -13,14 +13,28 @@ from types import MappingProxyType
 from typing import Any
 
 SOURCES = (
-    ("@iconify-json/noto", "1.2.9", "Noto Emoji, Google Inc", "Apache-2.0"),
-    ("@iconify-json/twemoji", "1.2.5", "Twemoji, Twitter and contributors", "CC-BY-4.0"),
-    ("@iconify-json/fluent-emoji-flat", "1.2.6", "Fluent Emoji, Microsoft Corporation", "MIT"),
-    ("@iconify-json/noto-v1", "1.2.5", "Noto Emoji (first version), Google Inc", "Apache-2.0"),
-    ("@iconify-json/fxemoji", "1.2.2", "Firefox OS Emoji, Mozilla", "Apache-2.0"),
-    ("emojibase-data", "17.0.0", "Emojibase, names of the emoji", "MIT"),
+    ("@iconify-json/noto", "1.2.9", "Noto Emoji, Google Inc", "Apache-2.0", "every file"),
+    ("@iconify-json/twemoji", "1.2.5", "Twemoji, Twitter and contributors", "CC-BY-4.0", "autoencoder, upscalers"),
+    (
+        "@iconify-json/fluent-emoji-flat",
+        "1.2.6",
+        "Fluent Emoji, Microsoft Corporation",
+        "MIT",
+        "autoencoder, upscalers",
+    ),
+    ("emojibase-data", "17.0.0", "Emojibase, Miles Johnson", "MIT", "names of the emoji, no pictures"),
 )
-"""Package, version, work and author, licence."""
+"""Package, version, work and author, licence, what it went into. The two further styles that `sprites` renders went
+into no weights yet."""
+MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
+this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS PROVIDED
+"AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
 GOALS = MappingProxyType(
     {
         "object": ("object", 0.8),
@@ -50,10 +64,11 @@ def prompts_table(groups: dict[str, dict[str, float]]) -> str:
 
 
 def sources_table() -> str:
-    lines = ["| package | version | work | licence |", "|---|---|---|---|"]
-    return "\n".join(
-        lines + [f"| `{package}` | {version} | {work} | {licence} |" for package, version, work, licence in SOURCES]
+    lines = ["| package | version | work | licence | went into |", "|---|---|---|---|---|"]
+    rows = (
+        f"| `{package}` | {version} | {work} | {licence} | {use} |" for package, version, work, licence, use in SOURCES
     )
+    return "\n".join([*lines, *rows])
 
 
 def card(report: dict[str, Any], remarks: str) -> str:
@@ -94,15 +109,21 @@ The tokenizer is CLIP's, in `atelier/families/assets/clip` with its licence.
 
 def notice() -> str:
     """The notice file that goes with the weights."""
-    lines = [f"{work} ({package} {version}), {licence}" for package, version, work, licence in SOURCES]
+    lines = [f"{work} ({package} {version}), {licence}: {use}" for package, version, work, licence, use in SOURCES]
     return (
-        "Atelier starter: weights trained on pictures of\n\n"
+        "The model files of Atelier (names that begin with atelier-): weights trained on pictures of\n\n"
         + "\n".join(lines)
-        + """
+        + f"""
 
+and on shapes drawn by the program's own scripts. No pretrained weights were used. The weights are offered under the
+Apache License 2.0 (see LICENSE). The pictures were rendered, recoloured, scaled and combined for training.
+
+Noto Emoji is licensed under the Apache License 2.0 (see LICENSE): https://github.com/googlefonts/noto-emoji
 Twemoji graphics are licensed under CC-BY 4.0: https://creativecommons.org/licenses/by/4.0/
-They were rendered, recoloured, scaled and combined for training. The other works are used under Apache-2.0 or MIT.
-The weights themselves are offered under Apache-2.0.
+Copyright Twitter, Inc and other contributors: https://github.com/jdecked/twemoji
+Fluent Emoji, Copyright (c) Microsoft Corporation, and Emojibase, Copyright (c) Miles Johnson, under the MIT licence:
+
+{MIT}
 """
     )
 

@@ -1,6 +1,6 @@
 """The measuring of the inpainting and the depth sibling, each beside the starter that it was made from.
 
-python -m starter.evaluate_siblings --data DATA --base STARTER.safetensors --inpainting FILE --depth FILE --out DATA/report
+python -m starter.evaluate_siblings --data DATA --base FILE --inpainting FILE --depth FILE --out DATA/report
 """
 
 from __future__ import annotations

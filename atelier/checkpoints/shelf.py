@@ -150,12 +150,14 @@ class Shelf:
         return self.embeddings(model).tensors()
 
     def default_checkpoint(self) -> CheckpointFile:
-        """The first of the user's own; else the one that comes with the program. Raises `NotFound` without any."""
+        """The first of the user's own; else the plainest that comes with the program. Raises `NotFound` without any."""
         files = self.checkpoints()
         if not files:
             folders = ", ".join(str(f) for f in self._paths.folders("checkpoint"))
             raise NotFound("There is no checkpoint.", remedy=f"Put a .safetensors file into {folders}.")
-        return next((f for f in files if not f.name.startswith(SHIPPED)), files[0])
+        own = next((f for f in files if not f.name.startswith(SHIPPED)), None)
+        # The shipped ones for inpainting and depth have longer names.
+        return own or min(files, key=lambda f: len(f.name))
 
     def find_checkpoint(self, name: str) -> CheckpointFile:
         """By any of its names, then by the shortest title with the text in it. Raises `NotFound` with the closest."""

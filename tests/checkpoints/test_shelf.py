@@ -89,7 +89,8 @@ def test_unknown_names_get_the_closest(stocked):
 def test_default_is_the_users_own_before_the_shipped(models, shelf):
     with pytest.raises(NotFound, match="no checkpoint"):
         shelf.default_checkpoint()
-    put(models, "atelier-starter.safetensors")
+    for name in ("atelier-starter", "atelier-starter-depth", "atelier-starter-inpainting"):
+        put(models, f"{name}.safetensors")
     shelf.scan()
     assert shelf.default_checkpoint().name == "atelier-starter.safetensors"
     put(models, "mine.safetensors")

@@ -72,7 +72,7 @@ def test_card_names_every_source_and_every_goal():
     page = card(
         {"checkpoint": "x", "cfg": 4.0, "prompts": groups, "reconstruction": {"n": 2, "objects": 30.0}}, "Seen."
     )
-    assert all(package in page and licence in page for package, _, _, licence in SOURCES)
+    assert all(package in page and licence in page for package, _, _, licence, _ in SOURCES)
     assert "object 0.80" in page and "Seen." in page
     assert "CC-BY" in notice()
 
