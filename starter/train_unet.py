@@ -27,6 +27,8 @@ from starter.growth import grow, widened
 from starter.models import UNetShape, alphas_cumprod, start_text
 from starter.pool import Pool
 from starter.progress import Progress
+from starter.recall import Options as RecallOptions
+from starter.recall import Recall, learn
 from starter.run_state import RunState
 from starter.tokens import Tokens, used_tokens
 from starter.warmup import warm_up
@@ -37,7 +39,8 @@ from starter.world import STAGES, scenes
 class Options:
     """One chunk. `draws`: noise draws per caption and picture; `cool`: let the rate fall to nothing over this chunk.
 
-    `unnamed`: share of empty captions; `lean`: 0 draws all times alike, 0.3 draws the last ones 1.4 times as often.
+    `recall`: weight of what `recall` asks of the text encoder; `unnamed`: share of empty captions; `lean`: 0 draws all
+    times alike, 0.3 draws the last ones 1.4 times as often.
     """
 
     minutes: float
@@ -48,6 +51,7 @@ class Options:
     memory: float = 0.999
     unnamed: float = 0.1
     lean: float = 0.0
+    recall: float = 0.3
     seed: int = 0
     measure_seconds: float = 240.0
 
@@ -55,8 +59,18 @@ class Options:
 class Trainer:
     """Runs chunks of training on a `RunState`."""
 
-    def __init__(self, state: RunState, pool: Pool, tokens: Tokens, progress: Progress, options: Options) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        pool: Pool,
+        tokens: Tokens,
+        progress: Progress,
+        options: Options,
+        recall: Recall | None = None,
+    ) -> None:
+        """`recall`: goes on teaching the text encoder what stands where, beside the UNet's own wishes."""
         self.state, self.pool, self.tokens, self.progress, self.options = state, pool, tokens, progress, options
+        self.recall = recall
         self._alphas = alphas_cumprod().to(state.device)
         self._generator = torch.Generator().manual_seed(options.seed + state.counters.steps)
 
@@ -87,11 +101,16 @@ class Trainer:
         noisy = torch.cat([alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, beside], 1)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            hidden = self.state.text(ids).last_hidden_state.repeat(options.draws, 1, 1)
-            output = self.state.unet(noisy, times, hidden).sample
+            hidden = self.state.text(ids).last_hidden_state
+            output = self.state.unet(noisy, times, hidden.repeat(options.draws, 1, 1)).sample
         loss = (output.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * clean)).pow(2).mean()
+        more = torch.zeros(())
+        if self.recall is not None:
+            named = ~left_out.to(device)
+            rows, end = clean[: len(words)], len(self.tokens.used) - 1
+            more = options.recall * self.recall.loss(hidden[named], ids[named], rows[named], end)
         self.state.optimizer.zero_grad()
-        loss.backward()
+        (loss + more).backward()
         torch.nn.utils.clip_grad_norm_(self.state.parameters, 1.0)
         self.state.optimizer.step()
         self.state.average(options.memory)
@@ -199,11 +218,32 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--warm-seconds", type=float, default=0.0, help="contrastive warm-up of the text encoder before this chunk"
     )
+    parser.add_argument(
+        "--recall-seconds",
+        type=float,
+        default=0.0,
+        help="let the text encoder learn what stands where, before this chunk",
+    )
     parser.add_argument("--warm-stage", choices=sorted(STAGES), help="stage whose new words alone are warmed up")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()
+
+
+def _recall(args: argparse.Namespace, state: RunState, pool: Pool, tokens: Tokens, progress: Progress) -> Recall | None:
+    """What reads the text encoder's rows: learned now, or kept from an earlier chunk, or none."""
+    kept = args.run / "recall.pt"
+    if args.recall_seconds:
+        recall = learn(state.text, tokens, pool, RecallOptions(args.recall_seconds), progress)
+        torch.save(recall.state_dict(), kept)
+        state.restart_average()
+        return recall
+    if kept.exists():
+        recall = Recall()
+        recall.load_state_dict(torch.load(kept))
+        return recall.to(args.device)
+    return None
 
 
 def main() -> None:
@@ -221,8 +261,9 @@ def main() -> None:
         only = new_words(state, args.warm_stage) if args.warm_stage else None
         warm_up(state.text, tokens, pool, args.warm_seconds, progress, only)
         state.restart_average()
+    recall = _recall(args, state, pool, tokens, progress)
     options = Options(args.minutes, args.batch, args.draws, args.rate, args.cool, lean=args.lean, seed=args.seed)
-    Trainer(state, pool, tokens, progress, options).run(saved)
+    Trainer(state, pool, tokens, progress, options, recall).run(saved)
     name = "atelier-starter" + (f"-{args.kind}" if args.kind else "")
     size = export(state, args.data / "vae.safetensors", args.run / f"{name}.safetensors")
     progress.say("exported", megabytes=size / 1e6, steps=state.counters.steps, seen=state.counters.seen)

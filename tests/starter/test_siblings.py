@@ -2,14 +2,16 @@
 
 import json
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from starter import beside, checkpoint, train_unet
+from starter import beside, checkpoint, evaluate_siblings, train_unet
 from starter.annotations import depth_of, silhouettes
+from starter.classifier import CLASSES
 from starter.growth import widened
 from starter.models import UNetShape, build_text, build_unet, build_vae
 from starter.pool import Pool
@@ -98,3 +100,20 @@ def test_the_yaml_says_that_channels_are_added(tmp_path):
     params = yaml.safe_load(path.with_suffix(".yaml").read_text())["model"]["params"]
     assert params["conditioning_key"] == "hybrid" and params["unet_config"]["params"]["in_channels"] == 9
     assert checkpoint.shape_of(path) == shape
+
+
+def test_marks_of_a_replaced_thing():
+    composer = Composer(None)
+    before = composer.draw(Scene("shapes", "blue", (Item("circle", "red", size=0.6),)))
+    made = composer.draw(Scene("shapes", "blue", (Item("star", "red", size=0.6),)))
+    masks = beside.boxed(evaluate_siblings.PLACE)[None]
+    judge = SimpleNamespace(judge=lambda pictures: torch.eye(len(CLASSES))[[CLASSES.index("star")] * len(pictures)])
+    marks = evaluate_siblings._inpainting_marks(made[None], before[None], masks, ["star"], judge)
+    assert marks == {"object": 1.0, "top5": 1.0, "change outside": 0.0, "background goes on": 1.0}
+    wrong = evaluate_siblings._inpainting_marks(255 - made[None], before[None], masks, ["heart"], judge)
+    assert wrong["object"] == 0 and wrong["change outside"] > 50 and wrong["background goes on"] == 0
+
+
+def test_overlap_of_outlines():
+    one, other = beside.boxed((0, 0, 10, 10)), beside.boxed((5, 0, 15, 10))
+    assert evaluate_siblings._overlap(one, one) == 1 and evaluate_siblings._overlap(one, other) == pytest.approx(1 / 3)
