@@ -39,8 +39,8 @@ from starter.world import STAGES, scenes
 class Options:
     """One chunk. `draws`: noise draws per caption and picture; `cool`: let the rate fall to nothing over this chunk.
 
-    `recall`: weight of what `recall` asks of the text encoder; `unnamed`: share of empty captions; `lean`: 0 draws all
-    times alike, 0.3 draws the last ones 1.4 times as often.
+    `recall`: weight of what `recall` asks of the text encoder, on `recall_rows` further captions too; `unnamed`: share
+    of empty captions; `lean`: 0 draws all times alike, 0.3 draws the last ones 1.4 times as often.
     """
 
     minutes: float
@@ -52,6 +52,7 @@ class Options:
     unnamed: float = 0.1
     lean: float = 0.0
     recall: float = 0.3
+    recall_rows: int = 16
     seed: int = 0
     measure_seconds: float = 240.0
 
@@ -70,7 +71,7 @@ class Trainer:
     ) -> None:
         """`recall`: goes on teaching the text encoder what stands where, beside the UNet's own wishes."""
         self.state, self.pool, self.tokens, self.progress, self.options = state, pool, tokens, progress, options
-        self.recall = recall
+        self.recall, self.recalled = recall, 0.0
         self._alphas = alphas_cumprod().to(state.device)
         self._generator = torch.Generator().manual_seed(options.seed + state.counters.steps)
 
@@ -100,17 +101,20 @@ class Trainer:
         alpha = self._alphas[times][:, None, None, None]
         noisy = torch.cat([alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, beside], 1)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
+        further, shown = self.pool.draw(options.recall_rows) if self.recall is not None else ([], None)
+        both = torch.cat([ids, self.tokens(further).to(device)]) if further else ids
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            hidden = self.state.text(ids).last_hidden_state
-            output = self.state.unet(noisy, times, hidden.repeat(options.draws, 1, 1)).sample
+            hidden = self.state.text(both).last_hidden_state
+            output = self.state.unet(noisy, times, hidden[: len(ids)].repeat(options.draws, 1, 1)).sample
         loss = (output.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * clean)).pow(2).mean()
-        more = torch.zeros(())
+        more = torch.zeros((), device=device)
         if self.recall is not None:
-            named = ~left_out.to(device)
-            rows, end = clean[: len(words)], len(self.tokens.used) - 1
-            more = options.recall * self.recall.loss(hidden[named], ids[named], rows[named], end)
+            named = torch.cat([~left_out, torch.ones(len(further), dtype=torch.bool)]).to(device)
+            rows = torch.cat([clean[: len(ids)], shown[:, :4].to(device)])[named]
+            more = self.recall.loss(hidden[named], both[named], rows, len(self.tokens.used) - 1)
+            self.recalled = float(more.detach())
         self.state.optimizer.zero_grad()
-        (loss + more).backward()
+        (loss + options.recall * more).backward()
         torch.nn.utils.clip_grad_norm_(self.state.parameters, 1.0)
         self.state.optimizer.step()
         self.state.average(options.memory)
@@ -143,7 +147,13 @@ class Trainer:
             counters.seen += self.options.batch
             speed = (counters.seen - first_seen) / max(time.monotonic() - begun, 1e-6)
             if self.progress.every(
-                30, "step", steps=counters.steps, seen=counters.seen, speed=speed, loss=total / number
+                30,
+                "step",
+                steps=counters.steps,
+                seen=counters.seen,
+                speed=speed,
+                loss=total / number,
+                recall=self.recalled,
             ):
                 total, number = 0.0, 0
             if time.monotonic() - measured > self.options.measure_seconds:
