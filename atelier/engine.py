@@ -28,6 +28,7 @@ from atelier.families.ldm_config import read_config
 from atelier.imaging.numbering import Numbering
 from atelier.jobs.executor import EngineConfig
 from atelier.jobs.job import Job
+from atelier.params.built_in_scripts import built_in_infos
 from atelier.params.capabilities import (
     Capabilities,
     EmbeddingInfo,
@@ -77,7 +78,7 @@ class Engine:
         self.choice = choose(config.arguments)
         log.info("device chosen: %s", self.choice.reason)
         self.residency = Residency(self.choice.device)
-        self._attention_setting = ""
+        self._attention_setting: tuple[str, bool] | None = None
         self.services = self._services()
         self.services.tools.equip(self.choice.denoiser_dtype, config.arguments)
         self.services.upscalers = self._upscalers()
@@ -150,17 +151,18 @@ class Engine:
         self.services.ladder.begin_job()
         self.residency.policy = self.config.arguments.get("memory_policy") or settings.memory_policy
         self._make_room_for(self.services.library.current)
-        self._choose_attention(settings.cross_attention_optimization)
+        self._choose_attention(settings.cross_attention_optimization, settings.upcast_attn)
         self.services.shelf.allow_pickle = self.services.tools.allow_pickle = settings.allow_pickle
         self.services.library.limit = settings.sd_checkpoints_limit
         return work(job, token, publish, settings)
 
-    def _choose_attention(self, setting: str) -> None:
-        """Only when the setting has changed: looking for xformers takes time."""
-        if setting != self._attention_setting:
-            self._attention_setting = setting
+    def _choose_attention(self, setting: str, upcast: bool = False) -> None:
+        """Only when a setting has changed: looking for xformers takes time."""
+        if (setting, upcast) != self._attention_setting:
+            self._attention_setting = (setting, upcast)
+            upcast = upcast or self.choice.upcast_attention
             self.services.ladder.attention.choose(
-                choose_attention(self.config.arguments, setting, self.choice.device, self.choice.upcast_attention)
+                choose_attention(self.config.arguments, setting, self.choice.device, upcast)
             )
 
     def _generate(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
@@ -266,7 +268,7 @@ class Engine:
             ),
             hypernetworks=tuple(FileInfo(f.name, str(f.path)) for f in services.shelf.networks.hypernetworks()),
             styles=tuple(services.styles.names()),
-            scripts=tuple(s for found in services.hooks.describe_scripts() for s in found or ()),
+            scripts=(*built_in_infos(), *(s for found in services.hooks.describe_scripts() for s in found or ())),
         )
 
     def _embeddings(self) -> tuple[EmbeddingInfo, ...]:

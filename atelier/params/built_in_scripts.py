@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from atelier.base.errors import BadRequest
+from atelier.params.capabilities import ScriptInfo
 from atelier.params.field import declarations_of
 from atelier.params.parts import SoftInpainting
 from atelier.params.request import find_declaration
@@ -15,6 +16,20 @@ from atelier.params.request import find_declaration
 BUILT_IN: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "soft inpainting": tuple(d.path for d in declarations_of(SoftInpainting)),
 })  # fmt: skip
+
+
+def built_in_infos() -> tuple[ScriptInfo, ...]:
+    """As `/sdapi/v1/script-info` tells of them."""
+    found = []
+    for title, paths in BUILT_IN.items():
+        told = [find_declaration(path) for path in paths]
+        args = tuple(
+            {"label": d.param.label, "value": d.default, "minimum": d.param.minimum, "maximum": d.param.maximum,
+             "step": d.param.step, "choices": None}
+            for d in told
+        )  # fmt: skip
+        found.append(ScriptInfo(title, is_alwayson=True, is_img2img=True, args=args))
+    return tuple(found)
 
 
 def values_of_scripts(always: Mapping[str, Any] | None, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -71,6 +71,8 @@ class StableDiffusion:
     enable_prompt_comments: bool = param(True, label="Enable comments in prompts")
     comma_padding_backtrack: int = param(20, label="Prompt word wrap length limit", minimum=0, maximum=74, step=1)
     CLIP_stop_at_last_layers: int = param(1, label="Clip skip", minimum=1, maximum=12, step=1, infotext="Clip skip")
+    upcast_attn: bool = param(False, label="Upcast cross attention layer to float32",
+                              help="Against NaN and black pictures of models in half precision.")
     randn_source: str = param("CPU", label="Random number generator source", choices=("GPU", "CPU", "NV"),
                               infotext="RNG", help="CPU and NV give the same pictures on every device.")
     tiling: bool = param(False, label="Tiling", infotext="Tiling")
@@ -176,6 +178,8 @@ class Compatibility:
                                            help="Repeats seeds of programs before A1111 1.8.")
     use_old_scheduling: bool = param(False, label="Use old prompt editing timelines",
                                      infotext="Old prompt editing timelines")
+    hires_fix_use_firstpass_conds: bool = param(
+        False, label="For hires fix, calculate conds of second pass using extra networks of first pass")
     use_old_hires_fix_width_height: bool = param(
         False, label="For hires fix, use width/height sliders to set final resolution rather than first pass")
     refiner_switch_by_sample_steps: bool = param(False, label="Switch to refiner by sampling steps instead of model "
@@ -185,6 +189,10 @@ class Compatibility:
     batch_cond_uncond: bool = param(True, label="Batch positive and negative prompt in one model call")
     pad_cond_uncond: bool = param(False, label="Pad prompt and negative prompt to the same length",
                                   infotext="Pad conds")
+    pad_cond_uncond_v0: bool = param(False, label="Pad prompt and negative prompt to the same length (v0)",
+                                     infotext="Pad conds v0",
+                                     help="As before 1.6.0: the negative prompt is cut or filled to the length of "
+                                          "the prompt.")
     persistent_cond_cache: bool = param(True, label="Keep encoded prompts between jobs")  # fmt: skip
 
 

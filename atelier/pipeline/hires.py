@@ -14,6 +14,7 @@ from atelier.imaging.decode import flatten
 from atelier.params.request import GenerationRequest
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
+from atelier.pipeline.encode import encode_pass
 from atelier.pipeline.finish import to_image
 from atelier.pipeline.latents import encode_picture, encoder_lease
 from atelier.pipeline.models import same_latents
@@ -79,8 +80,10 @@ def hires_pass(first: Pass) -> Pass:
     second.source = enlarge(first, second)
     second.height, second.width = (side * model.latent.factor for side in second.source.shape[-2:])
     second.noise = picture_noise(batch, second.width, second.height, model)
-    use_networks(batch, batch.hires_tags, hires=True, model=model)
     feed_beside(second, [])
+    if run.settings.hires_fix_use_firstpass_conds:
+        second.conditioning = encode_pass(second, second.prompts, second.negatives)
+    use_networks(batch, batch.hires_tags, hires=True, model=model)
     run.services.hooks.before_second_pass(sampling_pass=second)
     run.publish(StageChanged(job=run.job, stage="refining"))
     # With strength 0 there is nothing to refine; clients rely on getting the enlarged picture.

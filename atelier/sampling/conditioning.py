@@ -75,7 +75,8 @@ class Conditioning:
     `concat` is put beside the latent channels (models that see a mask, a depth map or a picture). With `blank_concat`
     the negative is asked once more, with that in its place. `added` holds further inputs by name, one row a picture;
     `negative_added` replaces them for the negative rows where it differs. `empty` is the encoding of an
-    empty text and is used to fill up short texts when `pad` asks for equal lengths.
+    empty text and is used to fill up short texts when `pad` asks for equal lengths. With `follow` the negative text
+    takes the length of the prompt.
     """
 
     positive: tuple[tuple[tuple[float, ScheduledEncoding], ...], ...]
@@ -86,6 +87,7 @@ class Conditioning:
     negative_added: Mapping[str, Tensor] = field(default_factory=dict)
     empty: TextEncoding | None = None
     pad: bool = False
+    follow: bool = False
 
     def __post_init__(self) -> None:
         if len(self.positive) != len(self.negative):
@@ -106,6 +108,12 @@ class Conditioning:
         if self.pad:
             own = negative_own = [max(pair) for pair in zip(own, negative_own)]
             filler = self.empty
+        elif self.follow:
+            # A negative text takes the prompt's length: filled with its last vector, or cut.
+            negatives = [
+                TextEncoding(text.lengthened(size)[:size], text.pooled) for size, text in zip(own, negatives)
+            ]
+            negative_own = own
         rows = [(image, weight, text) for image, texts in enumerate(parts) for weight, text in texts]
         images = tuple(image for image, _, _ in rows)
         lengths = tuple(own[image] for image in images)

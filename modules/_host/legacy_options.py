@@ -18,17 +18,17 @@ DEFAULTS = MappingProxyType({
     "outdir_init_images": "outputs/init-images", "use_save_to_dirs_for_ui": False, "outdir_videos": "outputs/videos",
     # models and sampling
     "sd_checkpoint_hash": "", "sd_checkpoint_cache": 0, "sd_checkpoints_keep_in_cpu": True, "sd_unet": "Automatic",
-    "enable_batch_seeds": True, "upcast_attn": False, "sd3_enable_t5": False, "sd_vae_checkpoint_cache": 0,
+    "enable_batch_seeds": True, "sd3_enable_t5": False, "sd_vae_checkpoint_cache": 0,
     "img2img_editor_height": 720,
     "img2img_sketch_default_brush_color": "#ffffff", "img2img_inpaint_mask_brush_color": "#ffffff",
     "img2img_inpaint_sketch_default_brush_color": "#ffffff", "img2img_batch_show_results_limit": 32,
     "hide_samplers": [], "ddim_discretize": "uniform",
     # optimisations and compatibility
     "token_merging_ratio": 0.0, "token_merging_ratio_img2img": 0.0,
-    "token_merging_ratio_hr": 0.0, "pad_cond_uncond_v0": False, "fp8_storage": "Disable",
+    "token_merging_ratio_hr": 0.0, "fp8_storage": "Disable",
     "cache_fp16_weight": False, "hypertile_enable_unet": False, "hypertile_enable_vae": False,
     "use_old_emphasis_implementation": False,
-    "hires_fix_use_firstpass_conds": False, "use_downcasted_alpha_bar": False,
+    "use_downcasted_alpha_bar": False,
     # interface
     "ui_reorder_list": [], "gradio_theme": "Default", "gradio_themes_cache": True, "show_progress_in_title": True,
     "compact_prompt_box": False, "samplers_in_dropdown": True, "dimensions_and_batch_together": True,

@@ -124,3 +124,34 @@ def test_round_trip(request: GenerationRequest) -> None:
     left, right = request_to_flat(again), request_to_flat(request)
     # Null means the API's default there, and an empty name no sampler at all.
     assert {k: v for k, v in left.items() if right[k] is not None} == {k: v for k, v in right.items() if v is not None}
+
+
+def test_a_refiner_needs_no_switch() -> None:
+    assert not request_from_flat({}, "txt2img").refiner.enabled
+    for kind in ("txt2img", "img2img"):
+        data = {"refiner_checkpoint": "other", "init_images": ["a"]}
+        request = request_from_flat(data, kind, store=store)
+        # Null means at once, as in A1111; the page has 0.8.
+        assert request.refiner_checkpoint == "other" and request.refiner.switch_at is None
+        assert request_from_flat({**data, "refiner_switch_at": 0.4}, kind, store=store).refiner.switch_at == 0.4
+    assert request_from_flat({"refiner_checkpoint": "None"}, "txt2img").refiner_checkpoint == ""
+    with pytest.raises(BadRequest) as error:
+        request_from_flat({"refiner_checkpoint": "x", "refiner_switch_at": 1.5}, "txt2img")
+    assert error.value.field == "refiner_switch_at"
+
+
+def test_a_finished_picture_for_hires_fix() -> None:
+    request = request_from_flat({"firstpass_image": "a", "enable_hr": True, "hr_cfg": 4}, "txt2img", store=store)
+    assert request.hires.image == ImageRef("a" * 64) and request.hires.cfg_scale == 4 and request.kind == "txt2img"
+
+
+def test_soft_inpainting_is_a_script_there() -> None:
+    scripts = {"soft inpainting": {"args": [True, 2, None, 8]}, "Other": {"args": []}}
+    data = {"init_images": ["a"], "mask": "b", "alwayson_scripts": scripts}
+    request = request_from_flat(data, "img2img", store=store)
+    soft = request.soft
+    assert soft.enabled and (soft.mask_blend_power, soft.mask_blend_scale, soft.detail_preservation) == (2, 0.5, 8)
+    assert request.extras[A1111_PART]["alwayson_scripts"] == {"Other": {"args": []}}
+    with pytest.raises(BadRequest) as error:
+        request_from_flat({**data, "alwayson_scripts": {"Soft Inpainting": {"args": ["so"]}}}, "img2img", store=store)
+    assert error.value.field == "soft.enabled"

@@ -245,3 +245,33 @@ def test_settings_are_told_where_a_reader_would_assume_otherwise(tmp_path: Path)
     assert settings_fields(store.snapshot()) == {"Clip skip": 2}
     assert settings_fields(store.snapshot(), prompt="(a:1.2)") == {"Emphasis": "No norm", "Clip skip": 2}
     assert settings_fields(store.snapshot(), prompt="\\(a\\)") == {"Clip skip": 2}
+
+
+def test_a_refiner_comes_back_and_goes() -> None:
+    head = "x\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 5, Size: 512x768, Model: base"
+    told = request_from_infotext(head + ", Refiner: fine [0123456789], Refiner switch at: 0.6", GenerationRequest())
+    assert told.refiner_checkpoint == "fine [0123456789]" and told.refiner.switch_at == 0.6
+    # The text of a picture without one switches it off; the choice stays on the control.
+    again = request_from_infotext(head, told)
+    assert not again.refiner.enabled and again.refiner.checkpoint == "fine [0123456789]"
+    # A part of a text says nothing of it.
+    assert paste({"Seed": "3"}, told).request.refiner.enabled
+
+
+def test_a_second_pass_without_steps_and_cfg_of_its_own_has_none() -> None:
+    text = "x\nSteps: 20, Sampler: Euler, Seed: 5, Denoising strength: 0.4, Hires upscale: 2"
+    base = GenerationRequest().with_values(**{"hires.steps": 9, "hires.cfg_scale": 3.0})
+    request = request_from_infotext(text, base)
+    assert request.hires.steps == 0 and request.hires.cfg_scale == 0
+    assert request_from_infotext(text + ", Hires CFG Scale: 5", base).hires.cfg_scale == 5
+
+
+def test_soft_inpainting_comes_back() -> None:
+    text = (
+        "x\nSteps: 20, Sampler: Euler, Seed: 5, Denoising strength: 0.4, Soft inpainting enabled: True, "
+        "Soft inpainting mask influence: 0.25"
+    )
+    rules = PasteRules(kind="img2img")
+    told = request_from_infotext(text, GenerationRequest(), rules)
+    assert told.soft.enabled and told.soft.mask_influence == 0.25
+    assert not request_from_infotext(text.replace("Soft", "Hard"), told, rules).soft.enabled

@@ -61,3 +61,14 @@ def test_pooled_vectors_are_stacked_where_every_text_has_one():
 def test_every_picture_needs_a_negative():
     with pytest.raises(ValueError, match="2 positive"):
         Conditioning((((1.0, constant(1.0)),),) * 2, (constant(0.0),))
+
+
+def test_a_negative_text_may_take_the_length_of_the_prompt():
+    def encoding(length, value):
+        return ScheduledEncoding.constant(TextEncoding(torch.full((length, 2), float(value))))
+
+    for prompt, negative in ((77, 154), (154, 77)):
+        texts = Conditioning((((1.0, encoding(prompt, 1)),),), (encoding(negative, 2),), follow=True)
+        step = texts.at(0)
+        assert step.vectors.shape == step.negative.shape == (1, prompt, 2) and step.negative_lengths == (prompt,)
+        assert torch.equal(step.negative, torch.full((1, prompt, 2), 2.0))

@@ -186,3 +186,54 @@ def test_a_checkpoint_is_loaded_by_a_job(page):
     assert page.app.settings.get("sd_model_checkpoint") == "sub/other.safetensors"
     with pytest.raises(gr.Error, match="no-such"):
         event.fn("no-such")
+
+
+def test_the_hires_button_takes_the_picture_with_its_own_seeds(page):
+    image = page.app.blobs.put_image(Image.new("RGB", (96, 64), "red"))
+    text = "a dog\nSteps: 9, Sampler: Euler, Seed: 41, Size: 96x64, Variation seed: 5, Variation seed strength: 0.25"
+    wire = {"id": "t-h", "upscale": {"image": {"sha256": image.sha256, "width": 96, "height": 64}, "infotext": text}}
+    page.press("txt2img_generate", wire, txt2img_prompt="a cat", txt2img_seed=7, txt2img_hr_scale=1.5)
+    asked = request_of(page, "t-h")
+    assert asked["hires"]["enabled"] and asked["hires"]["image"]["sha256"] == image.sha256
+    assert (asked["seed"]["seed"], asked["seed"]["subseed"], asked["seed"]["subseed_strength"]) == (41, 5, 0.25)
+    # Everything else is as on the controls, and stays there.
+    assert asked["prompt"]["positive"] == "a cat" and asked["hires"]["scale"] == 1.5
+    kept = page.app.sessions.load("tester", "txt2img")
+    assert kept["seed.seed"] == 7 and kept["hires.enabled"] is False
+    for broken in ({}, "x", {"image": "base64"}):
+        told = json.loads(page.press("txt2img_generate", {"id": "t-b", "upscale": broken} if broken else {
+            "id": "t-b", "upscale": {"image": {}}}))  # fmt: skip
+        assert told["error"]["fields"]["field"].startswith("hires.image")
+
+
+def test_a_refiner_is_chosen_and_switched_on(page):
+    checkpoint = page.app.capabilities().models[0].title
+    page.press("txt2img_generate", {"id": "t-r"}, **{"txt2img_enable-checkbox": True, "txt2img_checkpoint": checkpoint})
+    assert request_of(page, "t-r")["refiner"] == {"enabled": True, "checkpoint": checkpoint, "switch_at": 0.8}
+    page.press("img2img_generate", {"id": "i-r", "image": wire_picture(page)}, img2img_checkpoint="None")
+    assert request_of(page, "i-r")["refiner"]["checkpoint"] is None
+    wrong = json.loads(
+        page.press("txt2img_generate", {"id": "t-w"}, **{"txt2img_enable-checkbox": True, "txt2img_checkpoint": "no"})
+    )
+    assert wrong["error"]["fields"]["field"] == "refiner.checkpoint"
+
+
+def wire_picture(page) -> dict:
+    image = page.app.blobs.put_image(Image.new("RGB", (96, 64), "red"))
+    return {"sha256": image.sha256, "width": 96, "height": 64}
+
+
+def test_the_name_of_who_signed_in_goes_with_the_job(page):
+    from gradio.context import LocalContext
+
+    class Asking:
+        username = "mia"
+
+    token = LocalContext.request.set(Asking())
+    try:
+        page.press("txt2img_generate", {"id": "t-u"})
+    finally:
+        LocalContext.request.reset(token)
+    assert request_of(page, "t-u")["extras"]["user"] == "mia"
+    page.press("txt2img_generate", {"id": "t-v"})
+    assert "user" not in request_of(page, "t-v")["extras"]
