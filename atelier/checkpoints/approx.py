@@ -23,6 +23,7 @@ from atelier.base.paths import Paths
 from atelier.checkpoints.load import LoadedModel
 from atelier.checkpoints.reader import read_state_dict
 from atelier.checkpoints.walk import walk
+from atelier.device.residency import Residency
 from atelier.families.latent import LatentSpace
 from atelier.families.tiny_autoencoder import build_tiny
 
@@ -50,8 +51,9 @@ class ApproxFile:
 class ApproxFiles:
     """Belongs to one worker. Files are looked for when a model first asks, and read when first used."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, residency: Residency) -> None:
         self._paths = paths
+        self._residency = residency
         self._files: tuple[ApproxFile, ...] | None = None
         self._open: OrderedDict[Path, nn.Module] = OrderedDict()
         self._spaces: dict[tuple[Path, LatentSpace], LatentSpace] = {}
@@ -67,7 +69,8 @@ class ApproxFiles:
                     side = MATRIX if match["matrix"] else match["side"].lower()
                     found.append(ApproxFile(path, match["own"].lower(), (match["kind"] or "").lower(), side))
         self._files = tuple(found)
-        self._open.clear()
+        while self._open:
+            self._drop()
         self._spaces.clear()
         self._bad.clear()
 
@@ -97,8 +100,12 @@ class ApproxFiles:
                 return None
             self._open[file.path] = network
             while len(self._open) > MOST_OPEN:
-                self._open.popitem(last=False)
+                self._drop()
         return network
+
+    def _drop(self) -> None:
+        _, network = self._open.popitem(last=False)
+        self._residency.forget(network)
 
     def latent(self, model: LoadedModel, allow_pickle: bool = False) -> LatentSpace:
         """The model's latent space, with the preview matrix of a file where there is one."""

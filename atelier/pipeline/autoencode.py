@@ -53,7 +53,8 @@ def encode_pixels(
     """
     small = tiny(run, model, ENCODER)
     if small is not None:
-        return _by_small(small, pixels)
+        with run.services.ladder.lease(small, teller=run):
+            return small((pixels.float() + 1) / 2)
     cells = [side // model.latent.factor for side in pixels.shape[-2:]]
 
     def work() -> torch.Tensor:
@@ -61,8 +62,3 @@ def encode_pixels(
         return model.encode_images(pixels, generator=generator(), tiled=tiled, wrap=tiling(run))
 
     return of_vae(run, model, lambda: run.services.ladder.run("picture", work, run)).float()
-
-
-def _by_small(network: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:  # [1, 3, H, W] -> [1, C, h, w]
-    network.to(pixels.device)
-    return network((pixels.float() + 1) / 2)

@@ -12,6 +12,9 @@ from atelier.pipeline.autoencode import in_tiles, tiling, tiny
 from atelier.pipeline.precision import of_vae
 from atelier.pipeline.state import Run
 
+#: a note of the run: that it decodes in tiles was told
+TOLD = "tiles told"
+
 
 def decode(run: Run, latents: torch.Tensor, model: LoadedModel | None = None) -> torch.Tensor:
     """[B, C, h, w] -> [B, 3, H, W] in 0..1. Picture by picture, since the decoder's memory is what runs out first. In
@@ -23,16 +26,18 @@ def decode(run: Run, latents: torch.Tensor, model: LoadedModel | None = None) ->
     model, services = model or run.model, run.services
     small = tiny(run, model, DECODER)
     if small is not None:
-        return decode_small(small, latents)
+        return decode_small(run, small, latents)
     height, width = latents.shape[-2:]
     kernel = services.ladder.attention.choice.kernel
-    tiled = in_tiles(run, model, height, width)
+    tiled = asked = in_tiles(run, model, height, width)
     size = (min(height, TILE), min(width, TILE)) if tiled else (height, width)
     estimate = services.estimator.decode(model.vae, *size, kernel)
     with services.ladder.lease(model.vae, working=estimate.bytes, teller=run):
         free = services.residency.free()
         if not tiled and estimate.bytes > free and max(height, width) > TILE:
             tiled = True
+        if tiled and not asked and TOLD not in run.notes:
+            run.notes[TOLD] = True
             needs, left = gigabytes(estimate.bytes), gigabytes(free)
             run.comment(f"The picture is decoded in tiles: as a whole it needs about {needs}, and {left} are free.")
         return torch.cat([_one(run, model, one[None], tiled) for one in latents])
@@ -52,7 +57,7 @@ def _one(run: Run, model: LoadedModel, latents: torch.Tensor, tiled: bool) -> to
     return ((pixels.float() + 1) / 2).clamp(0, 1).cpu()
 
 
-def decode_small(network: torch.nn.Module, latents: torch.Tensor) -> torch.Tensor:
-    """[B, C, h, w] -> [B, 3, H, W] in 0..1 by a small decoder, which goes where the latents are."""
-    network.to(latents.device)
-    return network(latents.float()).clamp(0, 1).cpu()
+def decode_small(run: Run, network: torch.nn.Module, latents: torch.Tensor) -> torch.Tensor:
+    """[B, C, h, w] -> [B, 3, H, W] in 0..1 by a small decoder."""
+    with run.services.ladder.lease(network, teller=run):
+        return network(latents.float()).clamp(0, 1).cpu()

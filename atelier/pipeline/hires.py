@@ -22,7 +22,8 @@ from atelier.pipeline.networks import use_networks
 from atelier.pipeline.plan import hires_target
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.save import save_before
-from atelier.pipeline.state import Pass, Run
+from atelier.pipeline.state import Batch, Pass, Run
+from atelier.sampling.session import SamplingPlan
 
 #: side of a picture that still has a latent cell
 SMALLEST = 8
@@ -63,17 +64,26 @@ def finished_pass(first: Pass) -> Pass:
         return first
 
 
+def second_plan(batch: Batch) -> SamplingPlan:
+    """The steps of the second pass: its own number, or as many as the first has, whatever its strength."""
+    run = batch.run
+    hires, sampling = run.request.hires, run.request.sampling
+    scheduler = hires.scheduler or (sampling.scheduler if not hires.sampler else "Automatic")
+    return plan_pass(
+        batch, hires.sampler or sampling.sampler, scheduler, hires.steps or sampling.steps, hires.denoising_strength,
+        True, run.hires_model,
+    )  # fmt: skip
+
+
 def hires_pass(first: Pass) -> Pass:
     """The finished second pass. Its noise comes from the same seeds, at the new size."""
     batch, run = first.batch, first.batch.run
     hires, sampling, model = run.request.hires, run.request.sampling, run.hires_model
-    steps = hires.steps or sampling.steps
-    scheduler = hires.scheduler or (sampling.scheduler if not hires.sampler else "Automatic")
-    plan = plan_pass(batch, hires.sampler or sampling.sampler, scheduler, steps, hires.denoising_strength, True, model)
     second = Pass(
         batch, "hires", 0, 0,
-        prompts=list(batch.hires_prompts), negatives=list(batch.hires_negatives), model=model, plan=plan,
-        noise=None, cfg_scale=hires.cfg_scale or first.cfg_scale, steps=steps,
+        prompts=list(batch.hires_prompts), negatives=list(batch.hires_negatives), model=model,
+        plan=second_plan(batch), noise=None, cfg_scale=hires.cfg_scale or first.cfg_scale,
+        steps=hires.steps or sampling.steps,
         notes={"first_calls": first.plan.prompt_calls},
     )  # fmt: skip
     run.publish(StageChanged(job=run.job, stage="enlarging"))

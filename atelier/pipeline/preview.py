@@ -70,7 +70,7 @@ class Previewer:
                 network = run.services.approx.network(model, DECODER, run.settings.allow_pickle)
                 if network is not None:
                     latents = F.avg_pool2d(denoised, 2) if self._method == ROUGH else denoised
-                    return strip(decode_small(network, latents))
+                    return strip(decode_small(run, network, latents))
         except AtelierError as error:
             log.warning("preview failed, the cheap one is used: %s", fields(method=self._method, reason=error.message))
             self._method = CHEAP

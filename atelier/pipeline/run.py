@@ -18,7 +18,7 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
 from atelier.pipeline.finish import finish_batch
-from atelier.pipeline.hires import finished_pass, with_picture
+from atelier.pipeline.hires import finished_pass, second_plan, with_picture
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.infotext import result_info
 from atelier.pipeline.latents import frames_of, prepare_source, source_for_batch
@@ -122,7 +122,8 @@ def _one_batch(batch: Batch) -> list[Any]:
         if "picture" not in run.notes:
             run.publish(StageChanged(job=run.job, stage="sampling"))
             current.latents = sample_pass(current)
-        batch.whole = not run.token.ending
+        # "Finish" ends the job after this picture, and its second pass belongs to it.
+        batch.whole = run.token.mode is None
         if run.plan.hires_width and batch.whole:
             current = finished_pass(current)
         hooks.after_sampling(sampling_pass=current)
@@ -150,10 +151,11 @@ def first_pass(batch: Batch) -> Pass:
         cfg_scale=own.cfg_scale, steps=own.steps,
     )  # fmt: skip
     source_for_batch(current)
-    if "picture" in run.notes:
-        return current  # it is there already
-    feed_beside(current, frames_of(current))
-    run.calls_total = max(run.calls_total, plan.calls * len(run.plan.batches) * run.plan.passes)
+    given = "picture" in run.notes
+    if not given:
+        feed_beside(current, frames_of(current))
+    calls = (0 if given else plan.calls) + (second_plan(batch).calls if run.plan.hires_width else 0)
+    run.calls_total = max(run.calls_total, calls * len(run.plan.batches))
     return current
 
 

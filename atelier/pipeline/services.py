@@ -60,5 +60,5 @@ class Services:
 
     def __post_init__(self) -> None:
         self.networks = ActiveNetworks(self.shelf, self.residency)
-        self.approx = ApproxFiles(self.paths)
+        self.approx = ApproxFiles(self.paths, self.residency)
         self.tools = Toolbox(self.paths, self.residency)

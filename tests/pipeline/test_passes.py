@@ -52,6 +52,19 @@ def test_a_stop_in_the_second_pass_shows_and_saves_what_is_there(make):
     assert make(token=StopAt("stop", 3), **HIRES).pictures[0].path == ""
 
 
+def test_finishing_the_picture_finishes_its_second_pass(make):
+    events, token = [], StopAt("finish", 2)
+    result = make(token=token, events=events, **HIRES, **{"batch.count": 2})
+    assert [image.size for image in result.images] == [(96, 96)]
+    # Two pictures of three and two calls were expected.
+    assert {e.steps for e in events if e.kind == "StepDone"} == {10}
+
+
+def test_a_skip_in_the_first_pass_shows_it_and_goes_on(make):
+    result = make(token=StopAt("skip", 2), **HIRES, **{"batch.count": 2})
+    assert [image.size for image in result.images[-2:]] == [(64, 64), (96, 96)] and result.state == "done"
+
+
 def test_the_first_pass_is_saved_too_when_asked(make, data):
     for upscaler in ("Latent", "Lanczos"):
         make(**HIRES, **{"hires.upscaler": upscaler, "overrides": {"save_images_before_highres_fix": True}})
@@ -77,7 +90,7 @@ def test_a_finished_picture_takes_the_place_of_the_first_pass(make, services, up
         "size.width": 512, "size.height": 512,
     })  # fmt: skip
     assert len(result.images) == 1 and result.images[0].size == (104, 96)
-    assert [e.step for e in steps if e.kind == "StepDone"] == [1, 2]
+    assert [(e.step, e.steps) for e in steps if e.kind == "StepDone"] == [(1, 2), (2, 2)]
     text = result.pictures[0].infotext
     assert "Size: 72x64" in text and "Original Size: 512x512" in text and "Hires upscale: 1.5" in text
 
