@@ -4,14 +4,18 @@ window.atelier = window.atelier || {};
 (function () {
     const pnginfo = {
         info: "",
+        file: null,
 
         get canvas() { return document.querySelector("#pnginfo_image atelier-canvas"); },
 
-        show(info) {
+        show(info, program = "", original = "") {
             this.info = info;
             const host = document.getElementById("html_info_pnginfo");
             const empty = this.canvas.hasPicture ? "This picture holds no parameters." : "";
-            atelier.fillHtml(host, ...(info ? atelier.infotextParts(info) : [atelier.make("p.quiet", {}, empty)]));
+            const parts = info ? atelier.infotextParts(info) : [atelier.make("p.quiet", {}, empty)];
+            if (program) parts.unshift(atelier.make("p.quiet", {}, original ? `Written by ${program}, translated.` : `Written by ${program}.`));
+            if (original) parts.push(atelier.make("details.original", {}, atelier.make("summary", {}, "What stands in the file"), atelier.make("pre", {}, original)));
+            atelier.fillHtml(host, ...parts);
             document.getElementById("image_buttons_pnginfo").classList.toggle("idle", !this.canvas.hasPicture);
             const text = document.querySelector("#pnginfo_generation_info textarea");
             if (text) {
@@ -21,9 +25,10 @@ window.atelier = window.atelier || {};
         },
 
         async taken(file) {
+            this.file = file;
             if (!file) return this.show("");
             const told = await atelier.readParameters(file);
-            this.show(told ? told.info : "");
+            this.show(told ? told.info : "", told ? told.program : "", told ? told.original : "");
         },
 
         async sendTo(place) {

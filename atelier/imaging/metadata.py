@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
@@ -31,16 +29,13 @@ _TECHNICAL = frozenset((
     "compression", "resolution_unit", "blend", "disposal", "bbox",
 ))  # fmt: skip
 
-_NOVELAI_SAMPLERS = MappingProxyType({
-    "k_euler_ancestral": "Euler a", "k_euler": "Euler", "k_lms": "LMS", "k_heun": "Heun", "k_dpm_2": "DPM2",
-    "k_dpm_2_ancestral": "DPM2 a", "k_dpmpp_2s_ancestral": "DPM++ 2S a", "k_dpmpp_2m": "DPM++ 2M",
-    "k_dpmpp_2m_sde": "DPM++ 2M SDE", "k_dpmpp_sde": "DPM++ SDE", "ddim": "DDIM", "ddim_v3": "DDIM", "plms": "PLMS",
-})  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Metadata:
-    """`infotext` is empty when there is none; `items` are the other texts of the file, such as `postprocessing`."""
+    """`infotext` is empty when there is none; `items` are the other texts of the file, such as `postprocessing`.
+
+    Other programs keep their own forms in either; `params/foreign` understands them.
+    """
 
     infotext: str = ""
     items: dict[str, str] = field(default_factory=dict)
@@ -59,8 +54,6 @@ def read_metadata(source: Image.Image | bytes, field: str = "image") -> Metadata
         infotext = comment
     elif not infotext and "comment" in info:
         infotext = _as_text(info.pop("comment"))
-    if info.get("Software") == "NovelAI" and "Comment" in info:
-        infotext = _from_novelai(info, image.size) or infotext
     if not infotext:
         infotext = read_stealth(image)
     items = {
@@ -159,17 +152,3 @@ def _ascii_count(text: str) -> int:
 
 def _as_text(value: Any) -> str:
     return value.decode("utf-8", errors="ignore") if isinstance(value, bytes) else str(value)
-
-
-def _from_novelai(info: Mapping[str, Any], size: tuple[int, int]) -> str:
-    """The equivalent infotext; empty when the comment is not what NovelAI writes."""
-    try:
-        data = json.loads(_as_text(info["Comment"]))
-        sampler = _NOVELAI_SAMPLERS.get(data.get("sampler", ""), "Euler a")
-        numbers = f"Steps: {data['steps']}, Sampler: {sampler}, CFG scale: {data['scale']}, Seed: {data['seed']}"
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        log.warning("NovelAI comment cannot be read error=%s", error)
-        return ""
-    prompt = _as_text(info.get("Description", "")) or str(data.get("prompt", ""))
-    lines = [prompt, f"Negative prompt: {data['uc']}"] if data.get("uc") else [prompt]
-    return "\n".join((*lines, f"{numbers}, Size: {size[0]}x{size[1]}, Clip skip: 2, ENSD: 31337"))

@@ -16,10 +16,10 @@ from starlette.responses import FileResponse, Response
 from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest, NotFound
 from atelier.imaging.decode import decode, open_image
-from atelier.imaging.metadata import read_metadata
 from atelier.store.pictures import PictureRow
 from atelier.web.api.common import json_body
 from atelier.web.pasting import read_infotext
+from atelier.web.reading import read_picture
 from atelier.web.tokens import TokenCounter
 
 PREFIX = "/atelier/v1/page"
@@ -42,6 +42,8 @@ class Parameters(BaseModel):
     values: dict[str, str] = Field(description="The same by label.")
     width: int = Field(description="Width in pixels.")
     height: int = Field(description="Height in pixels.")
+    program: str = Field("", description="The program that wrote them, where it is known by its own form.")
+    original: str = Field("", description="What that program wrote, as it stands in the file.")
 
 
 class SavedPicture(BaseModel):
@@ -172,13 +174,17 @@ def read_parameters(app: App, data: bytes) -> Parameters:
     if not data:
         raise BadRequest("body", "the file is empty.", remedy="Choose a picture.")
     decoded = decode(data, "picture", limit_mp=app.blobs.limit_mp)
-    info = read_metadata(data).infotext or ""
+    told = read_picture(data)[1]
+    info = told.infotext
     width, height = decoded.image.size
     try:
         values = read_infotext(app, info) if info else {}
     except AtelierError:
         values = {}
-    return Parameters(info=info, values={k: str(v) for k, v in values.items()}, width=width, height=height)
+    return Parameters(
+        info=info, values={k: str(v) for k, v in values.items()}, width=width, height=height, program=told.program,
+        original=told.original,
+    )  # fmt: skip
 
 
 def view_of(app: App, extension: Any) -> ExtensionView:

@@ -18,6 +18,7 @@ from atelier.imaging.naming import NameContext, clean_part, default_pattern, fil
 from atelier.imaging.numbering import highest_number
 from atelier.imaging.resize import lanczos, resize
 from atelier.imaging.writer import save_picture, save_side_text
+from atelier.params.foreign.catalogue import translate
 from modules._host.attach import host
 from modules._host.callback_params import ImageGridLoopParams, ImageSaveParams
 
@@ -33,7 +34,7 @@ def flatten(img: Image.Image, bgcolor: str) -> Image.Image:
 def read_info_from_image(image: Image.Image) -> tuple[str | None, dict[str, Any]]:
     """(parameters or None, the other texts of the file)."""
     found = read_metadata(image)
-    return found.infotext or None, dict(found.items)
+    return translate(found.infotext, found.items, image.size).infotext or None, dict(found.items)
 
 
 def resize_image(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 
 import numpy as np
 import pytest
@@ -112,27 +111,6 @@ def test_long_text_in_jpeg():
     assert 30000 < len(kept) < 40000 and wide.startswith(kept)
     for format in ("png", "webp", "avif"):
         assert read_metadata(encode(PICTURE, format, wide)).infotext == wide
-
-
-def test_novelai():
-    comment = json.dumps({"steps": 28, "sampler": "k_euler_ancestral", "seed": 42, "scale": 11.0, "uc": "lowres"})
-    chunks = PngInfo()
-    for key, text in (("Software", "NovelAI"), ("Description", "a cat"), ("Comment", comment)):
-        chunks.add_text(key, text)
-    out = io.BytesIO()
-    PICTURE.save(out, "PNG", pnginfo=chunks)
-    found = read_metadata(out.getvalue())
-    assert found.infotext == (
-        "a cat\nNegative prompt: lowres\n"
-        "Steps: 28, Sampler: Euler a, CFG scale: 11.0, Seed: 42, Size: 8x8, Clip skip: 2, ENSD: 31337"
-    )
-    assert found.items["Software"] == "NovelAI"
-
-
-def test_broken_novelai_comment_is_ignored():
-    image = PICTURE.copy()
-    image.info.update(Software="NovelAI", Comment="[1]", parameters="p")
-    assert read_metadata(image).infotext == "p"
 
 
 def hide(image: Image.Image, text: str, packed: bool) -> Image.Image:

@@ -15,10 +15,10 @@ from starlette.responses import PlainTextResponse, Response
 from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest, Conflict, NotFound
 from atelier.imaging.decode import decode_base64
-from atelier.imaging.metadata import read_metadata
 from atelier.params.infotext import parse_infotext
 from atelier.web.answers import Json
 from atelier.web.api.common import FAILURES, OwnedApp, json_body, json_schema_body, until_ended
+from atelier.web.reading import read_picture
 
 router = APIRouter(tags=["A1111: system"], responses=dict(FAILURES))
 #: only with --api-server-stop
@@ -42,6 +42,8 @@ class PngInfoAnswer(BaseModel):
     info: str = Field(description="The parameters as text; empty when there are none.")
     items: dict[str, Any] = Field(description="Other texts in the file.")
     parameters: dict[str, Any] = Field(description="The parameters, parsed.")
+    program: str = Field("", description="The program that wrote them, where it is known by its own form.")
+    original: str = Field("", description="What that program wrote, as it stands in the file.")
 
 
 @router.get("/sdapi/v1/memory", response_model=MemoryAnswer)
@@ -103,10 +105,12 @@ async def png_info(request: Request, app: OwnedApp) -> PngInfoAnswer:
 def _read_picture(app: App, text: Any) -> PngInfoAnswer:
     if not isinstance(text, str):
         raise BadRequest("image", "expected a picture as text.", remedy="Send it as base64.")
-    found = read_metadata(decode_base64(text, "image"), "image")
-    values = parse_infotext(found.infotext, extract_styles=app.styles.extract) if found.infotext else {}
+    found, told = read_picture(decode_base64(text, "image"), "image")
+    values = parse_infotext(told.infotext, extract_styles=app.styles.extract) if told.infotext else {}
     parameters = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-    return PngInfoAnswer(info=found.infotext, items=dict(found.items), parameters=parameters)
+    return PngInfoAnswer(
+        info=told.infotext, items=dict(found.items), parameters=parameters, program=told.program, original=told.original
+    )
 
 
 @stop_router.post("/sdapi/v1/server-kill")
