@@ -129,8 +129,8 @@ def test_a_sampler_in_parts():
 def test_efficient_nodes():
     graph = {
         "1": node("Efficient Loader", ckpt_name="a.ckpt", vae_name="Baked VAE", clip_skip=-2,
-                  lora_name="ink.safetensors", lora_model_strength=1, positive="a cat", negative="bad", empty_latent_width=640,
-                  empty_latent_height=512),
+                  lora_name="ink.safetensors", lora_model_strength=1, positive="a cat", negative="bad",
+                  empty_latent_width=640, empty_latent_height=512),
         "2": node("KSampler (Efficient)", seed=3, steps=20, cfg=7, sampler_name="euler_ancestral", scheduler="karras",
                   denoise=1, model=["1", 0], positive=["1", 1], negative=["1", 2], latent_image=["1", 3]),
         "3": node("PreviewImage", images=["2", 5]),
