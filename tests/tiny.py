@@ -36,6 +36,9 @@ class TinySizes:
     seed: int = 0
     prediction: str = "eps"
     extra: dict = field(default_factory=dict)
+    #: further arguments of the denoiser, and their names in the configuration
+    unet_extra: dict = field(default_factory=dict)
+    unet_params: dict = field(default_factory=dict)
 
 
 #: Stable Diffusion 1.x as it is: 859 + 84 + 123 million weights; such a file needs no yaml
@@ -49,7 +52,7 @@ def tiny_unet(sizes: TinySizes | None = None) -> UNet2DConditionModel:
     s = sizes or TinySizes()
     attention = [2**i in s.attention_resolutions for i in range(len(s.channel_mult))]
     torch.manual_seed(s.seed)
-    return UNet2DConditionModel(
+    arguments = dict(
         sample_size=8,
         in_channels=s.in_channels,
         out_channels=4,
@@ -60,7 +63,8 @@ def tiny_unet(sizes: TinySizes | None = None) -> UNet2DConditionModel:
         cross_attention_dim=s.context,
         attention_head_dim=s.heads,
         norm_num_groups=s.groups,
-    ).eval()
+    )
+    return UNet2DConditionModel(**{**arguments, **s.unet_extra}).eval()
 
 
 def tiny_vae(sizes: TinySizes | None = None) -> AutoencoderKL:
@@ -149,6 +153,7 @@ def tiny_yaml(sizes: TinySizes | None = None) -> str:
         "channel_mult": list(s.channel_mult), "num_res_blocks": s.res_blocks,
         "attention_resolutions": list(s.attention_resolutions), "num_heads": s.heads, "use_spatial_transformer": True,
         "transformer_depth": 1, "context_dim": s.context, "norm_num_groups": s.groups,
+        **s.unet_params,
     }  # fmt: skip
     vae = {
         "double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": s.vae_channels,

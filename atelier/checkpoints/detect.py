@@ -40,7 +40,7 @@ def _context(width: int) -> Callable[[Evidence], bool]:
     return seen
 
 
-NOT_YET = "This version runs Stable Diffusion 1.x and XL."
+NOT_YET = "This version runs Stable Diffusion 1.x, 2.x and XL."
 #: files that are not checkpoints at all, before families that are not supported: the first that fits is named
 KINDS: tuple[Kind, ...] = (
     Kind("a LoRA or a similar small network", _contains("lora_unet_", "lora_te", ".lora_down.", ".lora_A.", "lora_up.",
@@ -53,7 +53,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("an AnimateDiff motion module", _contains("motion_modules.")),
     Kind("Stable Diffusion 3", _starts(f"{UNET_PREFIX}joint_blocks.", "joint_blocks."), NOT_YET),
     Kind("Flux", _contains("double_blocks.0.img_attn"), NOT_YET),
-    Kind("Stable Diffusion 2.x", _starts("cond_stage_model.model."), NOT_YET),
     Kind("AltDiffusion", _starts("cond_stage_model.roberta."), NOT_YET),
     Kind("a VAE", lambda e: bool(e.any_key("decoder.conv_in.") or e.any_key(VAE_PREFIX)) and not e.any_key(UNET_PREFIX),
          "Put it into models/VAE and choose it under SD VAE."),
@@ -62,7 +61,8 @@ KINDS: tuple[Kind, ...] = (
          UNET_PREFIX), "Get the whole checkpoint, with text encoder."),
     Kind("the denoiser of a Stable Diffusion XL checkpoint, alone", _context(2048),
          "Get the whole checkpoint, with its text encoders."),
-    Kind("the denoiser of a Stable Diffusion 2.x checkpoint", _context(1024), NOT_YET),
+    Kind("the denoiser of a Stable Diffusion 2.x checkpoint, alone", lambda e: _context(1024)(e) and not e.any_key(
+         UNET_PREFIX), "Get the whole checkpoint, with text encoder."),
 )  # fmt: skip
 
 

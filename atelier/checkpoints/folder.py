@@ -10,7 +10,13 @@ from typing import Any
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from atelier.base.errors import BadModelFile, UnknownModel
 from atelier.checkpoints.fill import Source
@@ -19,8 +25,10 @@ from atelier.checkpoints.reader import read_header
 from atelier.families.family import Blueprint, Component, Family
 from atelier.families.latent import LatentSpace
 from atelier.families.sd1 import SD1, latent_space
+from atelier.families.sd2 import SD2
 from atelier.families.sdxl import SDXL
 from atelier.families.sdxl_refiner import SDXL_REFINER
+from atelier.families.unclip import NoiseStatistics
 from atelier.families.variants import VARIANTS
 from atelier.sampling.prediction import Prediction
 
@@ -28,7 +36,8 @@ INDEX = "model_index.json"
 REMEDY = "Copy the whole folder again."
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
              "StableDiffusionInpaintPipelineLegacy", "StableDiffusionDepth2ImgPipeline",
-             "StableDiffusionInstructPix2PixPipeline")  # fmt: skip
+             "StableDiffusionInstructPix2PixPipeline", "StableUnCLIPImg2ImgPipeline", "LatentConsistencyModelPipeline",
+             "LatentConsistencyModelImg2ImgPipeline")  # fmt: skip
 #: with two text encoders, or with the second alone: the refiner
 XL_PIPELINES = ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline",
                 "StableDiffusionXLInstructPix2PixPipeline")  # fmt: skip
@@ -57,13 +66,16 @@ def open_folder(path: Path, allow_pickle: bool = False) -> tuple[Family, Bluepri
         "unet": Component("unet", lambda: _made(UNet2DConditionModel, unet), _same, ("",)),
         "vae": Component("vae", lambda: _made(AutoencoderKL, vae), _same, ("",)),
     }
-    family, places = SD1, {"text_encoder": "text_encoder"}
+    family, places = SD2 if unet.get("use_linear_projection") else SD1, {"text_encoder": "text_encoder"}
     if kind in XL_PIPELINES:
         both = (path / "text_encoder").is_dir()
         family = SDXL if both else SDXL_REFINER
         places = {**places, "text_encoder_2": "text_encoder_2"} if both else {"text_encoder": "text_encoder_2"}
     for name, place in places.items():
         components[name] = _encoder(name, _json(path / place / "config.json"), place == "text_encoder_2")
+    if kind == "StableUnCLIPImg2ImgPipeline":
+        components |= _picture_parts(path)
+        places = {**places, "noise_statistics": "image_normalizer"}
     sources = {name: _source(path / places.get(name, name), name, allow_pickle) for name in components}
     blueprint = Blueprint(components, _prediction(path), _latent(family, vae), channels, VARIANTS[channels])
     return family, blueprint, sources
@@ -79,6 +91,18 @@ def _latent(family: Family, vae: dict[str, Any]) -> LatentSpace:
     scale = float(vae.get("scaling_factor", family.latent.scale))
     space = latent_space(vae["block_out_channels"], int(vae.get("latent_channels", 4)), scale)
     return replace(space, preview=family.latent.preview) if space.preview else space
+
+
+def _picture_parts(path: Path) -> dict[str, Component]:
+    """What an image variation model has beside the rest: an eye, and the scale of what it sees."""
+    config = _json(path / "image_encoder" / "config.json")
+    width = int(config["projection_dim"])
+    return {
+        "image_encoder": Component(
+            "image_encoder", lambda: CLIPVisionModelWithProjection(CLIPVisionConfig(**config)), _same, ("",)
+        ),
+        "noise_statistics": Component("noise_statistics", lambda: NoiseStatistics(width), _same, ("",)),
+    }
 
 
 def _made(kind: Any, config: dict[str, Any]) -> nn.Module:

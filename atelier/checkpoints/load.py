@@ -26,6 +26,10 @@ from atelier.sampling.step import ModelInputs
 
 log = logger(__name__)
 
+#: components that have a place of their own in a model
+USUAL = ("unet", "vae", "text_encoder", "text_encoder_2")
+#: components that work once a picture, and whose numbers do not fit into half precision
+PRECISE = ("depth", "noise_statistics")
 NO_VAE = "Choose a VAE under SD VAE in the settings, or put one beside the checkpoint under its name."
 
 
@@ -44,7 +48,8 @@ class Placement:
         return self.home or self.device
 
     def dtype(self, component: str) -> torch.dtype:
-        return {"unet": self.unet_dtype, "vae": self.vae_dtype}.get(component, self.text_dtype)
+        own = {"unet": self.unet_dtype, "vae": self.vae_dtype, **dict.fromkeys(PRECISE, torch.float32)}
+        return own.get(component, self.text_dtype)
 
 
 @dataclass
@@ -85,7 +90,7 @@ class LoadedModel(Model):
 
     def components(self) -> dict[str, nn.Module]:
         second = {} if self.text_encoder_2 is None else {"text_encoder_2": self.text_encoder_2}
-        return {"unet": self.denoiser, "vae": self.vae, "text_encoder": self.text_encoder, **second}
+        return {"unet": self.denoiser, "vae": self.vae, "text_encoder": self.text_encoder, **second, **self.extras}
 
 
 def load_checkpoint(
@@ -115,7 +120,7 @@ def load_checkpoint(
         text_encoder_2=modules.get("text_encoder_2"),
         tokenizer=load_tokenizer(),
         vae=modules["vae"],
-        prediction=blueprint.prediction,
+        prediction=blueprint.prediction if blueprint.ask is None else blueprint.ask(modules["unet"]),
         latent=latent,
         in_channels=blueprint.in_channels,
         device=placement.device,
@@ -125,6 +130,7 @@ def load_checkpoint(
         file=file,
         blueprint=blueprint,
         vae_file=vae,
+        extras={name: module for name, module in modules.items() if name not in USUAL},
     )
 
 

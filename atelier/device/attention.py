@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -174,6 +174,15 @@ class XformersProcessor:
         return processor(attn, hidden_states, *args, **kwargs)
 
 
+def _precise(choice: AttentionChoice, module: nn.Module) -> AttentionChoice:
+    """Single heads of some families (Stable Diffusion 2.1) overflow in half precision; bfloat16 reaches as far as
+    float32. Not measured on a device."""
+    asked = getattr(getattr(module, "config", None), "upcast_attention", False)
+    if not asked or next(module.parameters()).dtype != torch.float16:
+        return choice
+    return replace(choice, kernel=SDPA if choice.kernel == XFORMERS else choice.kernel, upcast=True)
+
+
 #: what may be replaced: processors that only attend. Those that an extension or an adapter brought stay.
 PLAIN = (AttnProcessor, AttnProcessor2_0, XFormersAttnProcessor, XformersProcessor, SlicedProcessor)
 
@@ -251,7 +260,7 @@ class Attention:
         return True
 
     def _give(self, entry: _Changed) -> None:
-        processor = processor_for(self.choice)
+        processor = processor_for(_precise(self.choice, entry.module))
         if processor is None:
             return
         if entry.original is None:

@@ -78,13 +78,17 @@ class Component:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """Everything needed to make a model of a file, except the weights."""
+    """Everything needed to make a model of a file, except the weights.
+
+    With `ask` the denoiser itself tells what it predicts, when its weights are there; `prediction` then does not count.
+    """
 
     components: Mapping[str, Component]
     prediction: Prediction
     latent: LatentSpace
     in_channels: int
     variant: str = ""
+    ask: Callable[[nn.Module], Prediction] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ _RESNET = (
 )  # fmt: skip
 _UNET_ENDS = (
     ("conv_in.", "input_blocks.0.0."), ("time_embedding.linear_1.", "time_embed.0."),
-    ("time_embedding.linear_2.", "time_embed.2."), ("add_embedding.linear_1.", "label_emb.0.0."),
-    ("add_embedding.linear_2.", "label_emb.0.2."), ("conv_norm_out.", "out.0."), ("conv_out.", "out.2."),
+    ("time_embedding.linear_2.", "time_embed.2."), ("time_embedding.cond_proj.", "time_embed.cond_proj."),
+    ("add_embedding.linear_1.", "label_emb.0.0."), ("add_embedding.linear_2.", "label_emb.0.2."),
+    ("class_embedding.linear_1.", "label_emb.0.0."), ("class_embedding.linear_2.", "label_emb.0.2."),
+    ("conv_norm_out.", "out.0."), ("conv_out.", "out.2."),
 )  # fmt: skip
 _VAE_ATTENTION = (
     ("group_norm.", "norm."), ("to_q.", "q."), ("to_k.", "k."), ("to_v.", "v."), ("to_out.0.", "proj_out."),

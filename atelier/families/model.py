@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -30,6 +31,8 @@ class Model:
     vae_dtype: torch.dtype
     #: of families that read a prompt twice
     text_encoder_2: nn.Module | None = field(default=None, kw_only=True)
+    #: networks beside the usual ones by name: "image_encoder", "depth"
+    extras: Mapping[str, nn.Module] = field(default_factory=dict, kw_only=True)
 
     @property
     def text_encoders(self) -> tuple[nn.Module, ...]:
@@ -48,6 +51,16 @@ class Model:
     def takes_depth(self) -> bool:
         """True when the network takes a depth map beside the latents (5 channels)."""
         return self.in_channels == self.latent.channels + 1
+
+    @property
+    def varies(self) -> bool:
+        """True when the network is told what a picture shows (unCLIP)."""
+        return "image_encoder" in self.extras
+
+    @property
+    def guidance_width(self) -> int:
+        """Of models that take the strength of guidance as an input (LCM): the numbers that it is told in, else 0."""
+        return getattr(getattr(self.denoiser, "config", None), "time_cond_proj_dim", None) or 0
 
     @property
     def edits(self) -> bool:

@@ -44,12 +44,17 @@ def openclip_names(names: Iterable[str]) -> dict[str, str | Cut]:
 def _place(name: str) -> str | Cut:
     if name == "text_projection.weight":
         return Cut("text_projection", turned=True)
+    return tower_place(name, _ENDS)
+
+
+def tower_place(name: str, ends: Iterable[tuple[str, str]]) -> str | Cut:
+    """Where a tensor of a transformers tower is in one of CLIP's own; `ends` are pairs of what is outside of blocks."""
     if found := _LAYER.match(name):
         start, rest = f"transformer.resblocks.{found[1]}.", found[2]
         if fused := _FUSED.fullmatch(rest):
             return Cut(f"{start}attn.in_proj_{fused[2]}", part="qkv".index(fused[1]), of=3)
         return start + _swapped(rest, _BLOCK)
-    return _swapped(name, _ENDS)
+    return _swapped(name, ends)
 
 
 def _swapped(name: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from atelier.families.ldm import TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX, text_name
 from atelier.families.ldm_config import Config, bundled, clip_config, merged, params_of, unet_config, vae_config
 from atelier.families.marks import marked_terminal, marked_velocity
 from atelier.families.model import Model, place_of
-from atelier.families.variants import VARIANTS, variant_of
+from atelier.families.variants import VARIANTS, full_size, own_sizes, variant_of
 from atelier.sampling.prediction import Prediction
 from atelier.sampling.step import ModelInputs
 
@@ -30,6 +31,9 @@ WIDTH = 768
 FIRST = "input_blocks.0.0.weight"
 CONTEXT = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 TOKENS = "embeddings.token_embedding.weight"
+#: of models that take the strength of guidance as an input (LCM)
+GUIDED = "time_embed.cond_proj.weight"
+KINDS = MappingProxyType({"v": "v", "v_prediction": "v", "eps": "eps", "epsilon": "eps"})
 
 
 def match(evidence: Evidence) -> Match | NoMatch:
@@ -50,7 +54,7 @@ def match(evidence: Evidence) -> Match | NoMatch:
     variant = variant_of(evidence, first[1])
     if isinstance(variant, NoMatch):
         return variant
-    if first[0] != 320 and not _own(evidence):
+    if first[0] != 320 and not own_sizes(evidence):
         return NoMatch(
             "its layers are smaller or larger than usual, so it needs its configuration in a .yaml file beside it",
             (), 3, near=True,
@@ -58,12 +62,8 @@ def match(evidence: Evidence) -> Match | NoMatch:
     return Match(variant)
 
 
-def _own(evidence: Evidence) -> bool:
-    return evidence.config is not None and isinstance(params_of(evidence.config).get("unet_config"), dict)
-
-
 def _context_width(evidence: Evidence) -> int:
-    if not _own(evidence):
+    if not own_sizes(evidence):
         return WIDTH
     params = params_of(evidence.config)["unet_config"].get("params")
     width = params.get("context_dim", WIDTH) if isinstance(params, dict) else WIDTH
@@ -78,7 +78,7 @@ def blueprint(evidence: Evidence) -> Blueprint:
     try:
         in_channels = evidence.shapes[UNET_PREFIX + FIRST][1]
         scale = float(params["scale_factor"])
-        unet = unet_config(params["unet_config"]["params"], in_channels)
+        unet = _unet(evidence, params["unet_config"]["params"], in_channels)
         vae = vae_config(params["first_stage_config"]["params"]["ddconfig"], scale)
         text = clip_config(params["cond_stage_config"]["params"], _vocabulary(evidence))
         prediction = _prediction(params, evidence)
@@ -96,6 +96,15 @@ def blueprint(evidence: Evidence) -> Blueprint:
         ),
     }
     return Blueprint(components, prediction, latent, in_channels, VARIANTS.get(in_channels, ""))
+
+
+def _unet(evidence: Evidence, params: Config, in_channels: int) -> dict[str, Any]:
+    """The original configurations speak of a size of 32, which nobody uses. LCM models take guidance as an input."""
+    usual = {"sample_size": 64} if full_size(evidence) else {}
+    guided = evidence.shapes.get(UNET_PREFIX + GUIDED)
+    return {
+        **unet_config(params, in_channels), **usual, "time_cond_proj_dim": None if guided is None else guided[1],
+    }  # fmt: skip
 
 
 def latent_space(widths: Sequence[int], channels: int, scale: float) -> LatentSpace:
@@ -122,15 +131,21 @@ def _vocabulary(evidence: Evidence) -> int:
     return next(s[0] for k, s in evidence.shapes.items() if k.endswith(TOKENS))
 
 
-def _prediction(params: Config, evidence: Evidence) -> Prediction:
-    """What the network predicts: the file's configuration, else marks in the file, else noise ("eps")."""
+def stated_kind(evidence: Evidence) -> str | None:
+    """What the configuration says of what is predicted, else marks in the file. Raises KeyError for other words."""
     stated = None if evidence.config is None else params_of(evidence.config).get("parameterization")
     if stated is not None:
-        kind = {"v": "v", "v_prediction": "v", "eps": "eps", "epsilon": "eps"}[str(stated)]
-    else:
-        kind = "v" if marked_velocity(evidence) else "eps"
+        return KINDS[str(stated)]
+    if marked_velocity(evidence):
+        return "v"
+    told = (evidence.metadata.get(key) for key in ("modelspec.prediction_type", "prediction_type"))
+    return "eps" if any(word in ("eps", "epsilon") for word in told) else None
+
+
+def _prediction(params: Config, evidence: Evidence) -> Prediction:
+    """What the network predicts: the file's configuration, else marks in the file, else noise ("eps")."""
     return Prediction.scaled_linear(
-        kind=kind,
+        kind=stated_kind(evidence) or "eps",
         linear_start=float(params["linear_start"]),
         linear_end=float(params["linear_end"]),
         steps=int(params["timesteps"]),
@@ -138,10 +153,15 @@ def _prediction(params: Config, evidence: Evidence) -> Prediction:
     )
 
 
+#: further inputs by name -> what diffusers calls them
+TOLD = MappingProxyType({"image": "class_labels", "guidance": "timestep_cond"})
+
+
 def call(model: Model, inputs: ModelInputs) -> torch.Tensor:  # [N, 4, h, w]
     """The network's raw output, in its own precision. `concat` is put behind the latents on the channel axis.
 
-    `residuals` holds nothing, or "down" (a tensor for each skip connection) together with "middle" (one tensor).
+    `added` may hold "image", what an image variation is told of its picture, and "guidance", the embedded strength of
+    guidance. `residuals` holds nothing, or "down" (a tensor for each skip connection) and "middle" (one tensor).
     """
     device, dtype = place_of(model.denoiser)
     latents = inputs.latents if inputs.concat is None else torch.cat([inputs.latents, inputs.concat], dim=1)
@@ -149,6 +169,9 @@ def call(model: Model, inputs: ModelInputs) -> torch.Tensor:  # [N, 4, h, w]
     if inputs.residuals:
         extra["down_block_additional_residuals"] = tuple(r.to(device, dtype) for r in inputs.residuals["down"])
         extra["mid_block_additional_residual"] = inputs.residuals["middle"].to(device, dtype)
+    for name, argument in TOLD.items():
+        if name in inputs.added:
+            extra[argument] = inputs.added[name].to(device, dtype)
     return model.denoiser(
         latents.to(device, dtype),
         inputs.t.to(device),

@@ -159,6 +159,9 @@ class Source:
                                           hard=(0, 100), api="image_cfg_scale", a1111="image_cfg_scale",
                                           elem="image_cfg_scale", infotext="Image CFG scale",
                                            help="How strongly models that edit by instruction follow the picture.")
+    image_noise: int = param(0, label="Image noise level", minimum=0, maximum=999, step=1, api="image_noise_level",
+                             elem="image_noise_level", infotext="Image noise level",
+                             help="How freely an image variation model reads the picture.")
     depth: ImageRef | None = param(None, label="Depth map",
                                    help="For models that take one; near is white. Empty lets the model's own estimator "
                                         "look at the picture.")

@@ -1,4 +1,4 @@
-"""Beside: what a model is fed beside the latents and the text: a mask, a depth map, or the picture to be edited."""
+"""Beside: what a model is fed beside latents and text: a mask, a depth map, the picture to be edited or varied."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ import torch.nn.functional as F
 from PIL import Image
 
 from atelier.base.errors import BadRequest
+from atelier.families.unclip import image_vectors, noised
 from atelier.imaging.decode import flatten
 from atelier.imaging.inpaint import InpaintFrame
 from atelier.imaging.resize import FILL, LATENT, resize
 from atelier.pipeline.autoencode import encode_pixels
 from atelier.pipeline.latents import encoder_lease, inpainting_channels, pixels_of
 from atelier.pipeline.state import Pass
+from atelier.sampling.embedded_guidance import EmbeddedGuidance, embedded_guidance
 from atelier.sampling.guidance import Guidance
 from atelier.sampling.image_guidance import ImageGuidance
 
+#: which draw of a picture's seed the noise on CLIP's vector is
+VECTOR_STREAM = 0xC11F
 DEPTH_REMEDY = "Give a depth map: a picture of the same view in which near things are white and far things black."
 
 
 def feed_beside(current: Pass, frames: Sequence[InpaintFrame]) -> None:
-    """Fills `concat` and `blank_concat` of a pass, for models that take more than latents and a text.
+    """Fills `concat`, `blank_concat`, `added` and `negative_added` of a pass, for models that take more than latents
+    and a text.
 
     `frames` has one entry for each picture of the batch, or is empty without a source. Raises `BadRequest` where a
     depth map is needed and there is none.
@@ -37,6 +42,12 @@ def feed_beside(current: Pass, frames: Sequence[InpaintFrame]) -> None:
         current.concat = picture_channels(current, frames)
         if guides_by_image(current):
             current.blank_concat = torch.zeros_like(current.concat)
+    if model.varies:
+        current.added["image"] = picture_vectors(current, frames)
+        current.negative_added["image"] = torch.zeros_like(current.added["image"])
+    if model.guidance_width:
+        strength = torch.full((len(current.batch.seeds),), float(current.cfg_scale) - 1)
+        current.added["guidance"] = embedded_guidance(strength, model.guidance_width).to(model.device)
 
 
 def guides_by_image(current: Pass) -> bool:
@@ -45,9 +56,29 @@ def guides_by_image(current: Pass) -> bool:
     return current.model.edits and run.request.source.image_cfg_scale not in (None, 1)
 
 
-def image_guidance(current: Pass, inner: Guidance) -> Guidance:
+def model_guidance(current: Pass, inner: Guidance) -> Guidance:
+    """Guidance by text in the way that the kind of model asks for."""
+    if current.model.guidance_width:
+        return EmbeddedGuidance(inner)
     scale = current.batch.run.request.source.image_cfg_scale
     return ImageGuidance(inner, scale) if guides_by_image(current) and scale is not None else inner
+
+
+def picture_vectors(current: Pass, frames: Sequence[InpaintFrame]) -> torch.Tensor:  # [B, 2 * D]
+    """What the source shows, under noise of the request's level; zeros, as for the negative prompt, without one."""
+    run, model = current.batch.run, current.model
+    encoder = model.extras["image_encoder"]
+    seeds = current.batch.seeds
+    if not frames:
+        return torch.zeros(len(seeds), 2 * encoder.config.projection_dim, device=model.device)
+    with run.services.ladder.lease(encoder, teller=run):
+        pixels = [pixels_of([frame.image], model.device) for frame in frames]
+        vectors = run.services.ladder.run("encode", lambda: torch.cat([image_vectors(model, p) for p in pixels]), run)
+    noise = torch.stack([
+        torch.randn(vectors.shape[1], generator=torch.Generator().manual_seed((seed ^ VECTOR_STREAM) % 2**63))
+        for seed in seeds
+    ])  # fmt: skip
+    return noised(vectors, run.request.source.image_noise, noise, model.extras.get("noise_statistics"))
 
 
 def picture_channels(current: Pass, frames: Sequence[InpaintFrame]) -> torch.Tensor:  # [B, C, h, w]

@@ -49,6 +49,7 @@ def _facts(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "VAE Encoder": run.notes.get("VAE Encoder"),
         "VAE Decoder": run.notes.get("VAE Decoder"),
         **_other_models(run),
+        **({} if model.varies else {"Image noise level": None}),
     }
     if not sampler.uses_ensd or not told.get("Eta", 1):
         own["ENSD"] = None

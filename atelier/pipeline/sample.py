@@ -13,7 +13,7 @@ from atelier.base.events import StepDone
 from atelier.checkpoints.load import LoadedModel
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
-from atelier.pipeline.beside import image_guidance
+from atelier.pipeline.beside import model_guidance
 from atelier.pipeline.encode import encode_pass
 from atelier.pipeline.models import levels_of
 from atelier.pipeline.networks import step_networks
@@ -203,7 +203,7 @@ def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
         lambda inputs: _call(current, inputs),
         current.model.prediction,
         current.conditioning,
-        image_guidance(current, guidance),
+        model_guidance(current, guidance),
         hooks=StepHooks(
             before_denoise=lambda step: hooks.before_denoise(sampling_pass=current, step=step),
             amend_model_inputs=lambda inputs: hooks.amend_model_inputs(

@@ -32,11 +32,6 @@ SDXL = {
     f"{UNET}label_emb.0.0.weight": (1280, 2816),
     "conditioner.embedders.1.model.ln_final.weight": (1280,),
 }
-SD2 = {
-    f"{UNET}input_blocks.0.0.weight": (320, 4, 3, 3),
-    f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024),
-    "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight": (3072, 1024),
-}
 LORA = {
     "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": (4, 320),
     "lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight": (320, 4),

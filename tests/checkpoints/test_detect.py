@@ -5,7 +5,7 @@ import pytest
 from atelier.base.errors import BadModelFile, UnknownModel
 from atelier.checkpoints.detect import identify, modern_name
 from atelier.checkpoints.header import read_safetensors_header
-from tests.checkpoints.files import LORA, SD2, UNET, sd1_shapes, write_header_only
+from tests.checkpoints.files import LORA, UNET, sd1_shapes, write_header_only
 
 
 def identified(tmp_path, shapes, config=None):
@@ -38,7 +38,7 @@ def test_old_text_encoder_names_are_understood(tmp_path):
     ("shapes", "word"),
     [
         ({"input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, 2048)}, "Stable Diffusion XL"),
-        (SD2, "Stable Diffusion 2.x"),
+        ({"input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024)}, "Stable Diffusion 2.x"),
         (LORA, "LoRA"),
         ({"emb_params": (2, 768)}, "textual inversion"),
         ({"control_model.input_hint_block.0.weight": (16, 3, 3, 3)}, "ControlNet"),

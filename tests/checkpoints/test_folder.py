@@ -4,12 +4,14 @@ import json
 
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 
 from atelier.base.errors import BadModelFile, UnknownModel
 from atelier.checkpoints.load import load_checkpoint
 from atelier.checkpoints.shelf import CheckpointFile
 from tests.checkpoints.test_load import same_network
 from tests.tiny import TinySizes, tiny_text_encoder, tiny_unet, tiny_vae
+from tests.tiny_sd2 import PROJECTION, image_module, sd2_sizes, text_module
 from tests.tiny_sdxl import TinyXL, write_tiny_xl, xl_first, xl_second, xl_unet, xl_vae
 
 
@@ -78,3 +80,28 @@ def test_other_pipelines_and_missing_parts(folder, placement):
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusion3Pipeline"}))
     with pytest.raises(UnknownModel, match="StableDiffusion3Pipeline"):
         load(folder, placement)
+
+
+@pytest.fixture
+def variation(tmp_path):
+    """A folder of an image variation model of Stable Diffusion 2."""
+    path, sizes = tmp_path / "my-variation", sd2_sizes(labels=2 * PROJECTION)
+    tiny_unet(sizes).half().save_pretrained(path / "unet")
+    tiny_vae(sizes).half().save_pretrained(path / "vae")
+    text_module(sizes).half().save_pretrained(path / "text_encoder")
+    image_module().half().save_pretrained(path / "image_encoder")
+    normalizer = StableUnCLIPImageNormalizer(PROJECTION)
+    torch.nn.init.constant_(normalizer.std, 2.0)
+    normalizer.save_pretrained(path / "image_normalizer")
+    (path / "scheduler").mkdir()
+    (path / "scheduler" / "scheduler_config.json").write_text(json.dumps({"prediction_type": "v_prediction"}))
+    (path / "model_index.json").write_text(json.dumps({"_class_name": "StableUnCLIPImg2ImgPipeline"}))
+    return path
+
+
+def test_an_image_variation_folder_brings_its_eye(variation, placement):
+    model = load(variation, placement)
+    assert (model.family.name, model.prediction.kind, model.varies) == ("sd2", "v", True)
+    assert model.extras["noise_statistics"].std.mean() == 2 and "image_encoder" in model.components()
+    own = image_module().state_dict()
+    assert all(torch.allclose(v, own[k], atol=1e-3) for k, v in model.extras["image_encoder"].state_dict().items())
