@@ -103,6 +103,13 @@ class UnknownModel(AtelierError):
     status = 422
 
 
+class ModelMissing(AtelierError):
+    """A tool needs a model file that is not there; `folder` says where it belongs, `file` how it is usually called."""
+
+    code = "model_missing"
+    status = 422
+
+
 class ForbiddenPickle(BadModelFile):
     """A pickle that names a class outside the allow-list."""
 

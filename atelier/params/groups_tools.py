@@ -28,7 +28,6 @@ class FaceRestoration:
     face_restoration: bool = param(
         False,
         label="Restore faces",
-        infotext="Face restoration",
         help="Repair faces in every picture of txt2img and img2img.",
     )
     face_restoration_model: str = param("CodeFormer", label="Face restoration model", choices="face_restorers")

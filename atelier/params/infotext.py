@@ -363,6 +363,9 @@ def _overrides(
             continue
         if value != rules.current(declaration):
             found[declaration.name] = value
+    faces = values.get("Face restoration")
+    if faces and rules.settings is not None and str(faces) not in ("True", "False"):
+        found |= {"face_restoration": True, "face_restoration_model": str(faces)}
     ignored = (rules.settings or {}).get("disable_weights_auto_swap", True)
     name, digest = str(values.get("Model", "")), str(values.get("Model hash", ""))
     if not ignored and (name or digest):

@@ -8,6 +8,7 @@ from PIL import Image
 from atelier.imaging.color import match_picture
 from atelier.imaging.inpaint import InpaintFrame
 from atelier.imaging.masks import apply_overlay
+from atelier.pipeline.faces import restore_faces, wants_faces
 from atelier.pipeline.soft import NOTE, soft_overlay
 from atelier.pipeline.state import Batch, Frame
 
@@ -16,6 +17,7 @@ def finish_batch(batch: Batch) -> None:
     """Fills `batch.frames`, one for each entry of `batch.images`, firing the hooks of a frame in their order."""
     run, hooks = batch.run, batch.run.services.hooks
     first_index = len([p for p in run.pictures if p.role == "picture"])
+    faces = wants_faces(batch)
     for position, pixels in enumerate(batch.images):
         source = _source(batch, position)
         frame = Frame(
@@ -27,6 +29,8 @@ def finish_batch(batch: Batch) -> None:
             frame.overlay, frame.mask_for_overlay = source.overlay, source.full_mask
             if NOTE in run.notes and source.original is not None:
                 frame.overlay, frame.mask_for_overlay = soft_overlay(source, _at(run.notes[NOTE], position))
+        if faces:
+            restore_faces(frame)
         hooks.amend_frame(frame=frame)
         hooks.amend_overlay(frame=frame)
         if source is not None:

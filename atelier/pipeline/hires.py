@@ -23,6 +23,7 @@ from atelier.pipeline.plan import hires_target
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
 from atelier.pipeline.save import save_before
 from atelier.pipeline.state import Batch, Pass, Run
+from atelier.pipeline.watching import watch_of
 from atelier.sampling.session import SamplingPlan
 
 #: side of a picture that still has a latent cell
@@ -151,7 +152,7 @@ def _through_pixels(first: Pass, second: Pass) -> torch.Tensor:  # [B, C, h', w'
     images = _images_of(first)
     if run.settings.save_images_before_highres_fix and "picture" not in run.notes:
         save_before(batch, images)
-    images = [upscaler.enlarge(image, second.width, second.height) for image in images]
+    images = [upscaler.to(image, second.width, second.height, watch_of(run)) for image in images]
     with encoder_lease(second, second.width, second.height):
         encoded = [encode_picture(second, i, seed) for i, seed in zip(images, batch.seeds, strict=True)]
     return torch.cat(encoded)

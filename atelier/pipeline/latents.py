@@ -17,6 +17,7 @@ from atelier.imaging.masks import latent_mask
 from atelier.imaging.resize import LATENT, resize
 from atelier.pipeline.autoencode import encode_pixels
 from atelier.pipeline.state import Pass, Run
+from atelier.pipeline.watching import resampler_of
 
 FILL_NOISE, FILL_NOTHING = 2, 3
 #: which draw of a picture's seed the encoder's own noise is; any fixed number other than the seed itself will do
@@ -42,7 +43,7 @@ def _frame(run: Run, picture: Image.Image, mask: Image.Image | None) -> InpaintF
     if mask is None:
         picture = flatten(picture, settings.img2img_background_color)
         mode = request.source.resize_mode
-        return InpaintFrame(picture if mode == LATENT else resize(picture, *size, mode))
+        return InpaintFrame(picture if mode == LATENT else resize(picture, *size, mode, resampler_of(run)))
     own = request.mask
     options = InpaintOptions(
         *size,

@@ -37,14 +37,17 @@ def save_frames(batch: Batch) -> list[Image.Image]:
     return images
 
 
-def save_before(batch: Batch, images: list[Image.Image], role: str = "before-highres-fix") -> None:
-    """Copies of the batch's pictures as they were before a step that changes them; on disk only, not in the result."""
+def save_before(
+    batch: Batch, images: list[Image.Image], role: str = "before-highres-fix", first: int = 0
+) -> None:  # fmt: skip
+    """Copies of the batch's pictures, beginning with the one at `first`, as they were before a step that changes them;
+    on disk only, not in the result."""
     run = batch.run
-    first = len([p for p in run.pictures if p.role == "picture"])
-    for position, image in enumerate(images):
+    done = len([p for p in run.pictures if p.role == "picture"])
+    for position, image in enumerate(images, first):
         planned = batch.pictures[position]
         frame = Frame(
-            batch, first + position, position, image, seed=batch.seeds[position], subseed=batch.subseeds[position],
+            batch, done + position, position, image, seed=batch.seeds[position], subseed=batch.subseeds[position],
             prompt=batch.prompts[position], negative=batch.negatives[position],
         )  # fmt: skip
         save_one(run, image, describe(run, planned), frame=frame, role=role, listed=False)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
+from PIL import Image
+
+from atelier.imaging.resize import Resampler, lanczos
 from atelier.tools.watch import Watch, nothing
 
 
@@ -18,3 +21,17 @@ def watch_of(run: Any, told: Callable[[int, int], Any] = nothing) -> Watch:
         "DAT": (settings.DAT_tile, settings.DAT_tile_overlap), "SwinIR": swin, "Swin2SR": swin,
     }  # fmt: skip
     return Watch(run.token.check, told, MappingProxyType(tiles), run, run.services.ladder)
+
+
+def resampler_of(run: Any) -> Resampler:
+    """How pictures of img2img are brought to their size: by the upscaler of the settings where they become larger."""
+    name = run.settings.upscaler_for_img2img
+    if name in ("", "None"):
+        return lanczos
+    upscaler = run.services.upscalers.get(name, "settings.upscaler_for_img2img")
+
+    def resample(image: Image.Image, width: int, height: int) -> Image.Image:
+        larger = width > image.width or height > image.height
+        return upscaler.to(image, width, height, watch_of(run)) if larger else lanczos(image, width, height)
+
+    return resample

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from PIL import Image
 
+from atelier.base.errors import AtelierError
 from atelier.base.paths import Paths
 from atelier.device.residency import Residency
 from atelier.tools.bench import Workbench
+from atelier.tools.faces import Faces
 from atelier.tools.model_upscaler import model_upscalers
 from atelier.tools.upscale import Upscaler
+from atelier.tools.watch import Watch
 
 
 class Toolbox:
@@ -19,10 +23,14 @@ class Toolbox:
 
     def __init__(self, paths: Paths, residency: Residency) -> None:
         self.paths = paths
-        self.bench = Workbench(residency)
+        self._set_up(Workbench(residency))
 
     def equip(self, dtype: torch.dtype, arguments: Mapping[str, Any]) -> None:
-        self.bench = Workbench(self.bench.residency, dtype, arguments)
+        self._set_up(Workbench(self.bench.residency, dtype, arguments))
+
+    def _set_up(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.faces = Faces(self.paths, bench)
 
     @property
     def allow_pickle(self) -> bool:
@@ -38,7 +46,19 @@ class Toolbox:
 
     def face_restorers(self) -> tuple[tuple[str, str], ...]:
         """Names and the folders in which their files belong."""
-        return ()
+        return self.faces.listed()
+
+    def face_centres(self, image: Image.Image, watch: Watch) -> list[tuple[float, float, float]]:
+        """(x, y, size) of every face."""
+        return [face.centre for face in self.faces.find(image, watch)]
+
+    def restore_faces(self, name: str, image: Image.Image, weight: float, watch: Watch) -> Image.Image:
+        """`name` is CodeFormer or GFPGAN. Raises `ModelMissing`."""
+        return self.faces.restore(name, image, weight, watch)
+
+    def missing_restorer(self, name: str) -> AtelierError | None:
+        """Why a face restorer cannot be used, or None."""
+        return self.faces.missing(name)
 
     def close(self) -> None:
         self.bench.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from atelier.imaging.writer import encode
 from atelier.params.extras import ExtrasRequest
 from atelier.params.extras_schema import extras_from_json, extras_to_json
 from atelier.params.groups import GROUPS
+from atelier.params.request import GenerationRequest
 from atelier.params.settings import Settings
 from atelier.pipeline.extras import postprocess
+from atelier.pipeline.run import generate
 from atelier.tools.upscale import default_upscalers
 from tests.pipeline.conftest import make_services
 from tests.tools.networks import write_rrdb
@@ -222,3 +225,29 @@ def test_steps_in_the_order_of_the_settings(run):
     assert usual == (704, 576) and turned.images[0].size == (1408, 1152)
     off = run(photo(400, 300), overrides={"postprocessing_disable_in_extras": ["Upscale", "Auto-sized crop"]}, **paths)
     assert off.images[0].size == (400, 300)
+
+
+def test_the_same_upscalers_serve_hires_fix_and_img2img(data):
+    """The registry is one: a model upscaler enlarges the first pass, and a picture of img2img."""
+    services = make_services(data)
+    write_rrdb(data / "models" / "ESRGAN", "small-2x", ups=1)
+    registry = default_upscalers()
+    (upscaler,) = services.tools.upscalers()
+    seen = []
+
+    def watched(image, width, height, watch):
+        seen.append((image.size, (width, height), watch.tile("")))
+        return upscaler.watched(image, width, height, watch)
+
+    registry.add(upscaler.name, replace(upscaler, watched=watched))
+    services.upscalers = registry.freeze()
+    settings = Settings(data / "config.json", GROUPS)
+    settings.update({"upscaler_for_img2img": "small-2x", "ESRGAN_tile": 48}, save=False)
+    small = {"size.width": 64, "size.height": 64, "sampling.steps": 1, "seed.seed": 7}
+    hires = {"hires.enabled": True, "hires.scale": 2, "hires.upscaler": "small-2x", "hires.denoising_strength": 0.3}
+    result = generate(GenerationRequest().with_values(**small, **hires), services, settings=settings.snapshot())
+    assert result.images[0].size == (128, 128) and seen == [((64, 64), (128, 128), (48, 8))]
+    ref = services.blobs.put_image(photo(32, 32))
+    generate(GenerationRequest().with_values(**small, **{"source.images": (ref,)}), services,
+             settings=settings.snapshot())  # fmt: skip
+    assert seen[1][:2] == ((32, 32), (64, 64))
