@@ -27,6 +27,7 @@ from modules._host.load import ScriptLoader
 from modules._host.networks import NetworkRegistry, data_of
 from modules._host.options import Options
 from modules._host.page import PageHooks
+from modules._host.postprocessing import PostScripts
 from modules._host.runner import RunHooks
 from modules._host.runner_steps import StepHooks
 from modules._host.script_runner import ScriptRunner
@@ -60,6 +61,7 @@ class Host:
         self.packer = Packer(self.blobs, self.shelf)
         self.txt2img = ScriptRunner(self.loader, self.guard, "txt2img")
         self.img2img = ScriptRunner(self.loader, self.guard, "img2img")
+        self.post = PostScripts(self.loader, self.guard, self.packer)
         #: the runner whose tab is being built
         self.building: ScriptRunner | None = None
         self.prepared = threading.Event()
@@ -161,6 +163,11 @@ class Host:
         if not self.prepared.wait(PREPARED_WITHIN):
             log.warning("the controls of scripts are not there yet")
         return [*self.txt2img.describe(), *self.img2img.describe()]
+
+    @hookimpl
+    def provide_post_steps(self, run: Any) -> list[Any]:
+        self.prepared.wait(PREPARED_WITHIN)
+        return self.post.steps(run)
 
     def heard(self, event: Event) -> None:
         if event.kind in FINAL:

@@ -11,7 +11,7 @@ from typing import Any
 from atelier.base.log import fields, logger
 from atelier.plugins.discover import Extension, enter_path, leave_path, try_load
 from atelier.plugins.metadata import sort_after
-from modules._host.script import Script, ScriptBuiltinUI, ScriptClassData
+from modules._host.script import Script, ScriptBuiltinUI, ScriptClassData, ScriptPostprocessing
 
 log = logger(__name__)
 
@@ -76,6 +76,9 @@ class ScriptLoader:
         for value in list(vars(module).values()):
             if isinstance(value, type) and issubclass(value, Script) and value not in BASES:
                 self.scripts.append(ScriptClassData(value, str(path), str(extension.path), module))
+            elif isinstance(value, type) and issubclass(value, ScriptPostprocessing):
+                if value is not ScriptPostprocessing:
+                    self.postprocessing.append(ScriptClassData(value, str(path), str(extension.path), module))
         log.debug("script loaded: %s", fields(extension=extension.name, file=path.name))
 
     def _files(self) -> list[tuple[Extension, Path]]:

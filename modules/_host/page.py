@@ -17,10 +17,12 @@ from modules._host.area import ScriptArea, build_controls
 from modules._host.components import ComponentRelay
 from modules._host.gradio3 import HIDDEN, BlocksView, install
 from modules._host.gradio_scope import old_spellings
+from modules._host.postprocessing import PostArea
 
 log = logger(__name__)
 
 TABS = ("txt2img", "img2img")
+EXTRAS_TAB = "extras"
 
 
 class PageHooks:
@@ -48,6 +50,7 @@ class PageHooks:
         with _outside(), host.components.elsewhere():
             host.txt2img.initialize_scripts(False)
             host.img2img.initialize_scripts(True)
+            host.post.initialize()
         self._declare()
 
     def _declare(self) -> None:
@@ -61,11 +64,14 @@ class PageHooks:
         host.options.publish_groups()
 
     @hookimpl
-    def script_controls(self, app: Any, tab: str) -> ScriptArea | None:
-        if tab not in TABS:
-            return None
+    def script_controls(self, app: Any, tab: str) -> ScriptArea | PostArea | None:
         self.begin()
         host = self.host
+        if tab == EXTRAS_TAB:
+            host.post.build()
+            return PostArea(host.post, host.packer)
+        if tab not in TABS:
+            return None
         runner = host.runner(tab)
         host.building = runner
         try:
@@ -84,6 +90,7 @@ class PageHooks:
         with _outside(), gr.Blocks(analytics_enabled=False), self.host.components.silence():
             for tab in TABS:
                 build_controls(self.host.runner(tab))
+            self.host.post.build()
         self.host.prepared.set()
 
     @hookimpl

@@ -173,6 +173,33 @@ class ScriptBuiltinUI(Script):
         return AlwaysVisible
 
 
+class ScriptPostprocessing:
+    """A script of the Extras tab. `ui` returns its controls by the names of the arguments of `process`."""
+
+    name: str | None = None
+    order: float = 1000
+    filename: str | None = None
+    controls: dict[str, Any] | None = None
+    args_from: int | None = None
+    args_to: int | None = None
+    group: Any = None
+    extra_only = False
+    main_ui_only = False
+
+    def ui(self) -> dict[str, Any] | None:
+        return {}
+
+    def process_firstpass(self, pp: Any, **args: Any) -> None: ...
+
+    def process(self, pp: Any, **args: Any) -> None: ...
+
+    def image_changed(self) -> None: ...
+
+    def elem_id(self, item_id: Any) -> str:
+        name = re.sub(r"[^a-z_0-9]", "", re.sub(r"\s", "_", str(self.name or type(self).__name__).lower()))
+        return f"script_extras_{name}_{item_id}"
+
+
 def overrides(script: Script, method: str) -> bool:
     """True when the script's class, or the instance, has its own version of a method of `Script`."""
     own = getattr(script, method, None)
