@@ -27,6 +27,7 @@ class Saving:
         False, label="Save a copy of image before applying color correction to img2img results")
     save_mask: bool = param(False, label="Save the inpainting mask")
     save_mask_composite: bool = param(False, label="Save the masked composite")
+    save_init_img: bool = param(False, label="Save init images when using img2img")
     save_incomplete_images: bool = param(False, label="Save interrupted images")
     save_txt: bool = param(False, label="Save parameters in a text file next to each image")
     enable_pnginfo: bool = param(True, label="Write parameters into image files")  # fmt: skip
@@ -42,6 +43,8 @@ class SavingPaths:
                                         restrict_api=True)
     outdir_extras_samples: str = param("outputs/extras-images", label="Output directory for images from extras tab",
                                        restrict_api=True)
+    outdir_init_images: str = param("outputs/init-images", label="Directory for saving init images when using img2img",
+                                    restrict_api=True)
     outdir_grids: str = param("", label="Output directory for grids; if empty, defaults to the next two",
                               restrict_api=True)
     outdir_txt2img_grids: str = param("outputs/txt2img-grids", label="Output directory for txt2img grids",

@@ -24,6 +24,13 @@ def in_tiles(run: Run, model: LoadedModel, height: int, width: int) -> bool:
     return asked and max(height, width) > TILE
 
 
+def no_room(run: Run, model: LoadedModel, height: int, width: int) -> bool:
+    """Whether the device cannot encode a picture of so many cells as a whole."""
+    services = run.services
+    estimate = services.estimator.encode(model.vae, height, width, services.ladder.attention.choice.kernel)
+    return max(height, width) > TILE and estimate.bytes > services.residency.free()
+
+
 def tiling(run: Run) -> bool:
     """Whether opposite edges of the pictures are to fit together."""
     own = run.request.output.tiling
@@ -57,8 +64,10 @@ def encode_pixels(
             return small((pixels.float() + 1) / 2)
     cells = [side // model.latent.factor for side in pixels.shape[-2:]]
 
+    crowded = no_room(run, model, *cells)
+
     def work() -> torch.Tensor:
-        tiled = in_tiles(run, model, *cells)
+        tiled = crowded or in_tiles(run, model, *cells)
         return model.encode_images(pixels, generator=generator(), tiled=tiled, wrap=tiling(run))
 
     return of_vae(run, model, lambda: run.services.ladder.run("picture", work, run)).float()

@@ -12,6 +12,9 @@ from atelier.pipeline.refiner import refined
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Frame, PlannedPicture, Run
 
+#: key, and note of the run
+SOURCE_HASH = "Init image hash"
+
 
 def describe(run: Run, picture: PlannedPicture, extra: Mapping[str, Any] | None = None) -> str:
     """The infotext of one picture: its full prompt with network tags, and everything a reader would not assume."""
@@ -46,6 +49,7 @@ def _facts(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "Conditional mask weight": settings.inpainting_mask_weight if model.is_inpainting else None,
         "Tiling": "True" if tiling else None,
         **({} if model.edits else {"Image CFG scale": None}),
+        SOURCE_HASH: run.notes.get(SOURCE_HASH),
         "VAE Encoder": run.notes.get("VAE Encoder"),
         "VAE Decoder": run.notes.get("VAE Decoder"),
         **_other_models(run),

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from atelier.base.events import StageChanged
+from atelier.families.tiles import TILE
 from atelier.imaging.decode import flatten
 from atelier.imaging.inpaint import InpaintFrame, InpaintOptions, frame_inpaint
 from atelier.imaging.masks import latent_mask
 from atelier.imaging.resize import LATENT, resize
-from atelier.pipeline.autoencode import encode_pixels
+from atelier.pipeline.autoencode import encode_pixels, in_tiles, no_room
 from atelier.pipeline.state import Pass, Run
 from atelier.pipeline.watching import resampler_of
 
@@ -87,7 +88,9 @@ def encoder_lease(current: Pass, width: int, height: int) -> AbstractContextMana
     """The VAE on the device, with room to encode one picture of this size, in pixels."""
     run, model = current.batch.run, current.model
     services = run.services
-    cells = (height // model.latent.factor, width // model.latent.factor)
+    cells = [height // model.latent.factor, width // model.latent.factor]
+    if in_tiles(run, model, *cells) or no_room(run, model, *cells):
+        cells = [min(side, TILE) for side in cells]
     estimate = services.estimator.encode(model.vae, *cells, services.ladder.attention.choice.kernel)
     return services.ladder.lease(model.vae, working=estimate.bytes, teller=run)
 

@@ -26,7 +26,7 @@ from atelier.pipeline.models import open_models
 from atelier.pipeline.networks import add_default_networks, apply_networks
 from atelier.pipeline.plan import draft_plan, freeze_plan, old_sizes
 from atelier.pipeline.sample import picture_noise, plan_pass, sample_pass
-from atelier.pipeline.save import save_frames, save_grid
+from atelier.pipeline.save import save_frames, save_grid, save_sources
 from atelier.pipeline.services import Services
 from atelier.pipeline.soft import leave_masks
 from atelier.pipeline.state import Batch, Pass, RequestDraft, Result, Run
@@ -87,6 +87,7 @@ def _plan(run: Run) -> None:
 def _batches(run: Run) -> list[Any]:
     """All batches, one after the other; returns the images in the order of the result."""
     prepare_source(run)
+    save_sources(run)
     images: list[Any] = []
     for index, pictures in enumerate(run.plan.batches):
         if run.token.ending:

@@ -149,16 +149,24 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
             )
         )  # fmt: skip
 
-    try:
-        latents = _walk(current, _denoiser(current, on_call), on_step)
-    except HalfFailed:
-        raise_denoiser(run, current.model)
-        run.calls_done, current.noise = first_call, fresh(current.noise)
-        latents = _walk(current, _denoiser(current, on_call), on_step)
+    latents = _walk_again(current, lambda: _walk(current, _denoiser(current, on_call), on_step))
     if current.keep_mask is not None and current.source is not None and not run.request.soft.enabled:
         latents = final_blend(current, latents)
     _refuse_nan(latents)
     return latents
+
+
+def _walk_again(current: Pass, walk: Callable[[], torch.Tensor]) -> torch.Tensor:  # [B, C, h, w]
+    """From the beginning each time that a network in half precision gave NaN, which every network does only once."""
+    run, calls = current.batch.run, current.batch.run.calls_done
+    begin = current.model, current.conditioning, current.concat, current.blank_concat
+    while True:
+        try:
+            return walk()
+        except HalfFailed:
+            raise_denoiser(run, current.model)
+            current.model, current.conditioning, current.concat, current.blank_concat = begin
+            run.calls_done, current.noise = calls, fresh(current.noise)
 
 
 def _walk(current: Pass, denoiser: Denoiser, on_step: Callable[[Any], None]) -> torch.Tensor:  # [B, C, h, w]

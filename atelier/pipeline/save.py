@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from atelier.imaging.grid import grid_shape, make_grid
 from atelier.imaging.masks import mask_composite
 from atelier.imaging.naming import NameContext, default_pattern, file_stem, grid_stem, subfolder
 from atelier.imaging.writer import MEDIA, encode, save_side_text
-from atelier.pipeline.infotext import describe, describe_frame
+from atelier.pipeline.infotext import SOURCE_HASH, describe, describe_frame
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Batch, Frame, Picture, PictureDraft, Run
 
@@ -35,6 +36,23 @@ def save_frames(batch: Batch) -> list[Image.Image]:
                 saved = save_one(run, image, text, frame=frame, role=role, save=keep, listed=send)
                 images += [saved] if send else []
     return images
+
+
+def save_sources(run: Run) -> None:
+    """The pictures that img2img starts from, under the hash of their pixels, where settings ask for them."""
+    if not run.settings.save_init_img:
+        return
+    for position, ref in enumerate(run.request.source.images):
+        picture = run.services.blobs.image(ref, f"source.images[{position}]")
+        name = hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()
+        run.notes[SOURCE_HASH] = name
+        path = run.services.paths.data / run.settings.outdir_init_images / f"{name}.png"
+        if not run.request.output.save_images or path.exists():
+            continue
+        try:
+            write_bytes(path, encode(picture, "png", ""))
+        except SaveFailed as error:
+            run.comment(str(error))
 
 
 def save_before(

@@ -13,9 +13,9 @@ DEFAULTS = MappingProxyType({
     "save_images_before_face_restoration": False,
     "export_for_4chan": True, "img_downscale_threshold": 4.0,
     "target_side_length": 4000, "use_original_name_batch": True, "use_upscaler_name_as_suffix": False,
-    "save_selected_only": True, "save_write_log_csv": True, "save_init_img": False, "temp_dir": "",
+    "save_selected_only": True, "save_write_log_csv": True, "temp_dir": "",
     "clean_temp_dir_at_start": False, "notification_audio": True, "notification_volume": 100,
-    "outdir_init_images": "outputs/init-images", "use_save_to_dirs_for_ui": False, "outdir_videos": "outputs/videos",
+    "use_save_to_dirs_for_ui": False, "outdir_videos": "outputs/videos",
     # models and sampling
     "sd_checkpoint_hash": "", "sd_checkpoint_cache": 0, "sd_checkpoints_keep_in_cpu": True, "sd_unet": "Automatic",
     "enable_batch_seeds": True, "sd3_enable_t5": False, "sd_vae_checkpoint_cache": 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from atelier.device.attention import AttentionChoice
 from atelier.device.estimate import Estimator
@@ -94,6 +95,25 @@ def test_what_has_no_room_as_a_whole_is_decoded_in_tiles_and_said(make, services
     assert np.asarray(tiled.images[0]).shape == np.asarray(expected.images[0]).shape
     # What is no larger than one tile is decoded whole, however little room there is.
     assert make().comments == ()
+
+
+def test_what_has_no_room_as_a_whole_is_encoded_in_tiles(make, services, monkeypatch):
+    ref = services.blobs.put_image(Image.new("RGB", (576, 64), "red"))
+    wide = {"size.width": 576, "sampling.steps": 1, "source.images": (ref,)}
+    asked = []
+    model = type(services.library.open())
+    original = model.encode_images
+
+    def encode(self, *args, **how):
+        asked.append(how["tiled"])
+        return original(self, *args, **how)
+
+    monkeypatch.setattr(model, "encode_images", encode)
+    make(**wide)
+    monkeypatch.setattr(Residency, "free", lambda self: 10**6)
+    make(**wide)
+    make(**{**wide, "size.width": 64, "source.images": (services.blobs.put_image(Image.new("RGB", (64, 64))),)})
+    assert asked == [False, True, False]
 
 
 def test_leases_know_how_much_room_the_work_needs(make, services, monkeypatch):

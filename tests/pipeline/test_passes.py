@@ -1,6 +1,7 @@
 """Second passes, finished pictures, soft masks and autoencoders: what a request gives."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,15 @@ def test_a_copy_before_colour_correction(make, services, data):
     before = next((data / "outputs").rglob("*-before-color-correction.png"))
     plain = make(**{"source.images": (picture_of(services),)}).images[0]
     assert same(Image.open(before), plain)
+
+
+def test_the_source_is_kept_where_asked(make, services, data):
+    ref = picture_of(services)
+    told = make(**{"source.images": (ref,), "overrides": {"save_init_img": True}}).pictures[0].infotext
+    name = hashlib.md5(services.blobs.image(ref).tobytes()).hexdigest()
+    assert f"Init image hash: {name}" in told
+    assert same(Image.open(data / "outputs" / "init-images" / f"{name}.png"), services.blobs.image(ref))
+    assert "Init image" not in make(**{"source.images": (ref,)}).pictures[0].infotext
 
 
 def test_tiles_of_a_seamless_picture_know_of_its_edges(make, services, monkeypatch):

@@ -176,6 +176,26 @@ def test_a_network_in_half_precision_that_gives_nan_is_used_with_more_digits(mak
     assert same(result.images[0], make(**{"sampling.sampler": "Euler a"}).images[0])
 
 
+def test_after_nan_of_a_half_refiner_the_pass_begins_with_the_first_model(make, two, services, monkeypatch):
+    with services.library.holding(2):
+        refiner = services.library.open("tuned")
+        services.library.open("tiny")
+        refiner.denoiser.to(torch.bfloat16)
+        refiner.unet_dtype = torch.bfloat16
+        kind, calls = type(refiner), []
+        original = kind.call_denoiser
+
+        def call(self, inputs):
+            calls.append((self.file.stem, self.unet_dtype))
+            output = original(self, inputs)
+            return output * float("nan") if self.unet_dtype != torch.float32 else output
+
+        monkeypatch.setattr(kind, "call_denoiser", call)
+        make(**{**REFINED, "sampling.steps": 4, "refiner.switch_at": 0.5})
+    names = [stem for stem, _ in calls]
+    assert names == ["tiny", "tiny", "tuned", "tiny", "tiny", "tuned", "tuned"] and calls[2][1] == torch.bfloat16
+
+
 def test_a_cancel_in_the_middle_discards(make, two):
     with pytest.raises(Interrupted):
         make(token=StopAt("cancel", 8), **REFINED, **{"refiner.switch_at": 0.5})
