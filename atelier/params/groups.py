@@ -171,6 +171,19 @@ class SamplerParameters:
                                   infotext="Beta scheduler beta")  # fmt: skip
 
 
+@part("optimizations", "Optimizations", "Stable Diffusion")
+class Optimizations:
+    token_merging_ratio: float = param(0.0, label="Token merging ratio", minimum=0, maximum=0.9, step=0.1,
+                                       hard=(0, 1), infotext="Token merging ratio",
+                                       help="Share of the places in a picture that are attended to together: faster, "
+                                            "and less exact. At most 0.75 has an effect.")
+    token_merging_ratio_img2img: float = param(0.0, label="Token merging ratio for img2img", minimum=0, maximum=0.9,
+                                               step=0.1, hard=(0, 1), help="0 takes the one above.")
+    token_merging_ratio_hr: float = param(0.0, label="Token merging ratio for high-res pass", minimum=0, maximum=0.9,
+                                          step=0.1, hard=(0, 1), infotext="Token merging ratio hr",
+                                          help="0 takes the one above.")  # fmt: skip
+
+
 @part("compatibility", "Compatibility", "Stable Diffusion")
 class Compatibility:
     auto_backcompat: bool = param(True, label="Apply backward compatibility settings of pasted parameters")
@@ -287,5 +300,5 @@ class System:
                                         restart=True)  # fmt: skip
 
 
-GROUPS = (Saving, SavingPaths, StableDiffusion, StableDiffusionXL, Vae, Img2Img, SamplerParameters, Compatibility,
-          Memory, ExtraNetworks, Interface, Previews, Infotext, System, *TOOL_GROUPS)  # fmt: skip
+GROUPS = (Saving, SavingPaths, StableDiffusion, StableDiffusionXL, Vae, Img2Img, SamplerParameters, Optimizations,
+          Compatibility, Memory, ExtraNetworks, Interface, Previews, Infotext, System, *TOOL_GROUPS)  # fmt: skip

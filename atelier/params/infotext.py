@@ -12,6 +12,7 @@ from typing import Any
 from atelier.base.errors import BadRequest
 from atelier.params.field import Declaration, declarations_of
 from atelier.params.groups import GROUPS
+from atelier.params.guidance import SWITCHES
 from atelier.params.infotext_legacy import (
     ABSENT,
     ALIASES,
@@ -320,8 +321,9 @@ def _request_changes(
             for path in ("hires.steps", "hires.cfg_scale"):
                 changes.setdefault(path, 0)
     if "Seed" in values:
-        # The text of a picture without variation says nothing of it.
-        for path in ("seed.subseed_strength", "seed.resize_from_w", "seed.resize_from_h"):
+        # The text of a picture without variation, or plainly guided, says nothing of it.
+        switches = (f"guidance.{name}" for name in SWITCHES)
+        for path in ("seed.subseed_strength", "seed.resize_from_w", "seed.resize_from_h", *switches):
             changes.setdefault(path, 0)
     for path, label in (("refiner.enabled", "Refiner"), ("soft.enabled", "Soft inpainting enabled")):
         if (label in values or "Steps" in values) and _reads(path, kind, rules):

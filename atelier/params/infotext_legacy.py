@@ -22,10 +22,20 @@ ABSENT = MappingProxyType({
     "FP8 weight": "Disable", "Refiner switch by sampling steps": False,
 })  # fmt: skip
 
-#: spellings that A1111 writes and its own reader does not know
+#: spellings that A1111 writes and its own reader does not know, and those of other programs
 ALIASES = MappingProxyType({
     "Beta schedule alpha": "Beta scheduler alpha",
     "Beta schedule beta": "Beta scheduler beta",
+    # As Forge, SD.Next and extensions write the methods of guidance.
+    "CFG Rescale φ": "CFG Rescale", "CFG Rescale phi": "CFG Rescale", "Guidance rescale": "CFG Rescale",
+    "PAG Scale": "PAG scale", "pag_scale": "PAG scale", "sag_scale": "SAG Guidance Scale",
+    "sag_blur_sigma": "SAG blur sigma", "sag_threshold": "SAG Mask Threshold", "SEG Blur Sigma": "SEG blur sigma",
+    "dynthres_enabled": "Dynamic thresholding enabled", "dynthres_mimic_scale": "Mimic scale",
+    "dynthres_mimic_mode": "Mimic mode", "dynthres_mimic_scale_min": "Mimic scale minimum",
+    "dynthres_cfg_mode": "CFG mode", "dynthres_cfg_scale_min": "CFG scale minimum",
+    "dynthres_sched_val": "Scheduler value", "dynthres_interpolate_phi": "Interpolate Phi",
+    "dynthres_separate_feature_channels": "Separate Feature Channels",
+    "dynthres_scaling_startpoint": "Scaling Startpoint", "dynthres_variability_measure": "Variability Measure",
 })  # fmt: skip
 
 _VERSION = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9]+))?(?:-.*)?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from atelier.base.refs import ImageRef
 from atelier.params.field import param, part
+from atelier.params.guidance import GuidanceMethods
 
 SEED_MAX = 2**63 - 1
 RESIZE_MODES = ("Just resize", "Crop and resize", "Resize and fill", "Just resize (latent upscale)")
@@ -235,4 +236,4 @@ class Output:
                                        help="Repair faces with the restorer chosen in Settings.")  # fmt: skip
 
 
-PARTS = (Prompt, Size, Batch, Seed, Sampling, HiRes, Refiner, Source, Mask, SoftInpainting, Output)
+PARTS = (Prompt, Size, Batch, Seed, Sampling, GuidanceMethods, HiRes, Refiner, Source, Mask, SoftInpainting, Output)

@@ -9,6 +9,7 @@ from typing import Any
 
 from atelier.base.errors import BadRequest
 from atelier.params.field import Declaration, declarations_of
+from atelier.params.guidance import GuidanceMethods
 from atelier.params.parts import (
     PARTS,
     Batch,
@@ -38,6 +39,7 @@ class GenerationRequest:
     batch: Batch = field(default_factory=Batch)
     seed: Seed = field(default_factory=Seed)
     sampling: Sampling = field(default_factory=Sampling)
+    guidance: GuidanceMethods = field(default_factory=GuidanceMethods)
     hires: HiRes = field(default_factory=HiRes)
     refiner: Refiner = field(default_factory=Refiner)
     source: Source = field(default_factory=Source)

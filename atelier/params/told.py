@@ -34,6 +34,8 @@ def told(path: str, request: GenerationRequest) -> bool:
     if part == "mask":
         needed = {"padding": mask.only_masked, "blur_x": mask.blur_x == mask.blur_y}
         return request.inpainting and needed.get(name, True)
+    if part == "guidance":
+        return request.guidance.told(name)
     if path == "output.tiling":
         return bool(request.output.tiling)
     return request.get(path) is not None

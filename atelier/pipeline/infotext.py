@@ -8,6 +8,7 @@ from typing import Any
 
 from atelier.params.infotext import HEAD, infotext_fields, settings_fields, write_infotext
 from atelier.params.request import USER_PART
+from atelier.pipeline.guidance import merging_ratio
 from atelier.pipeline.refiner import refined
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Frame, PlannedPicture, Run
@@ -48,6 +49,8 @@ def _facts(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "Variation seed": picture.subseed if varied else None,
         "Conditional mask weight": settings.inpainting_mask_weight if model.is_inpainting else None,
         "Tiling": "True" if tiling else None,
+        "Token merging ratio": merging_ratio(run, hires=False) or None,
+        "Token merging ratio hr": (merging_ratio(run, hires=True) or None) if run.plan.hires_width else None,
         **({} if model.edits else {"Image CFG scale": None}),
         SOURCE_HASH: run.notes.get(SOURCE_HASH),
         "VAE Encoder": run.notes.get("VAE Encoder"),

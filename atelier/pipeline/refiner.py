@@ -13,6 +13,7 @@ from atelier.base.events import StageChanged
 from atelier.checkpoints.load import LoadedModel
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.encode import encode_pass
+from atelier.pipeline.guidance import pass_guidance, pass_patches, watching_bytes
 from atelier.pipeline.latents import frames_of
 from atelier.pipeline.models import levels_of
 from atelier.pipeline.networks import use_networks
@@ -57,7 +58,10 @@ class NetworkAtWork:
         services = run.services
         size = self.current.start.shape[-2:]
         estimate = services.estimator.denoiser(network, self.rows, *size, services.ladder.attention.choice.kernel)
-        self._held.enter_context(services.ladder.lease(network, working=estimate.bytes, teller=run))
+        # Further guesses of guidance are calls of their own, with no more rows than the usual one.
+        working = estimate.bytes + watching_bytes(self.current, self.rows, *size)
+        self._held.enter_context(services.ladder.lease(network, working=working, teller=run))
+        self._held.enter_context(pass_patches(self.current))
 
     def leave(self) -> None:
         self._held.close()
@@ -94,6 +98,8 @@ class Takeover:
         run.services.hooks.amend_conditioning(batch=current.batch, sampling_pass=current)
         denoiser.conditioning = current.conditioning
         denoiser.prediction = current.plan.prediction_for(levels_of(run, self.refiner))
+        # Its further guesses look into the network that walks now.
+        denoiser.guidance = pass_guidance(current, denoiser.prediction)
         self.work.take()
 
     def _passed(self, denoiser: Denoiser, sigma: torch.Tensor, t: float | None) -> float:

@@ -13,8 +13,8 @@ from atelier.base.events import StepDone
 from atelier.checkpoints.load import LoadedModel
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
-from atelier.pipeline.beside import model_guidance
 from atelier.pipeline.encode import encode_pass
+from atelier.pipeline.guidance import pass_guidance
 from atelier.pipeline.models import levels_of
 from atelier.pipeline.networks import step_networks
 from atelier.pipeline.precision import HalfFailed, check_output, raise_denoiser
@@ -24,7 +24,6 @@ from atelier.pipeline.soft import soft_blend
 from atelier.pipeline.state import Batch, Pass, Run
 from atelier.sampling.catalogue import Sampler
 from atelier.sampling.denoise import Denoiser
-from atelier.sampling.guidance import ClassifierFree
 from atelier.sampling.noise import PictureNoise
 from atelier.sampling.session import SamplerOptions, SamplingPlan, plan_sampling
 from atelier.sampling.step import ModelInputs, StepHooks
@@ -200,18 +199,11 @@ def final_blend(current: Pass, latents: torch.Tensor) -> torch.Tensor:
 def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
     run = current.batch.run
     hooks, settings = run.services.hooks, run.settings
-    s_min = run.request.sampling.s_min_uncond
-    guidance = ClassifierFree(
-        cfg_scale=current.cfg_scale,
-        s_min_uncond=settings.s_min_uncond if s_min is None else s_min,
-        s_min_uncond_all=settings.s_min_uncond_all,
-        skip_early=settings.skip_early_cond,
-    )
     return Denoiser(
         lambda inputs: _call(current, inputs),
         current.model.prediction,
         current.conditioning,
-        model_guidance(current, guidance),
+        pass_guidance(current, current.plan.prediction),
         hooks=StepHooks(
             before_denoise=lambda step: hooks.before_denoise(sampling_pass=current, step=step),
             amend_model_inputs=lambda inputs: hooks.amend_model_inputs(

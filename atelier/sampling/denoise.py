@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from atelier.base.cancel import CancelToken
 from atelier.sampling.conditioning import Conditioning, StepConditioning
 from atelier.sampling.guidance import Guidance
+from atelier.sampling.guides.ask import Ask, asks_of
 from atelier.sampling.prediction import Prediction, per_row
 from atelier.sampling.step import BLANK, ModelInputs, Row, Step, StepHooks
 
@@ -98,8 +100,14 @@ class Denoiser:
         self.on_call(self.calls, self.total_calls)
         step = self._begin(x, sigma)
         self.hooks.before_denoise(step)
-        self._run_rows(step, t)
+        asks = [ask for ask in asks_of(self.guidance) if ask.wanted(step)]
+        with ExitStack() as watches:
+            for ask in asks:
+                watches.enter_context(ask.watching(step))
+            self._run_rows(step, t, asks)
         self.hooks.after_denoise(step)
+        for ask in asks:
+            self._ask(step, t, ask)
         step.denoised = self.guidance.combine(step)
         if blend:
             step.unblended = step.denoised
@@ -135,7 +143,20 @@ class Denoiser:
         step.x_rows, step.sigma_rows = x[where], step.sigma[where]
         return step
 
-    def _run_rows(self, step: Step, t: Tensor) -> None:
+    def _ask(self, step: Step, t: Tensor, ask: Ask) -> None:
+        """A further guess for some rows of the step, with the texts and inputs that they have."""
+        self.token.check()
+        question = ask.question(step)
+        places = list(question.places)
+        again = replace(
+            step, rows=tuple(step.rows[place] for place in places), x_rows=question.x,
+            sigma_rows=step.sigma_rows[places], denoised_rows=None,
+        )  # fmt: skip
+        with ask.applied(step):
+            self._run_rows(again, t, ())
+        step.further[ask.name] = again.denoised_rows
+
+    def _run_rows(self, step: Step, t: Tensor, asks: Sequence[Ask]) -> None:
         """Calls the network on groups of rows whose texts have one length; usually that is a single call."""
         t_rows = t[[row.image for row in step.rows]]
         results: list[Tensor | None] = [None] * len(step.rows)
@@ -143,6 +164,8 @@ class Denoiser:
             inputs = _inputs(step, places, length, self.prediction, t_rows)
             self.hooks.amend_model_inputs(inputs)
             output = self.call(inputs).to(step.x_rows.dtype)
+            for ask in asks:
+                ask.watched(inputs.rows)
             x, sigma = _take(step.x_rows, places), _take(step.sigma_rows, places)
             denoised = self.prediction.denoised(x, output, sigma)
             if len(places) == len(results):
@@ -154,12 +177,11 @@ class Denoiser:
 
     def _groups(self, step: Step) -> list[tuple[list[int], int]]:
         cond = step.cond
-        lengths = list(_own_lengths(cond.vectors, cond.lengths))
-        if not step.uncond_skipped:
-            negative = list(_own_lengths(cond.negative, cond.negative_lengths))
-            lengths += negative * (1 if cond.blank_concat is None else 2)
+        lengths = _own_lengths(cond.vectors, cond.lengths)
+        negative = _own_lengths(cond.negative, cond.negative_lengths)
         groups: dict[tuple[bool, int], list[int]] = {}
-        for place, (row, length) in enumerate(zip(step.rows, lengths)):
+        for place, row in enumerate(step.rows):
+            length = negative[row.image] if row.negative else lengths[_text_of(cond, row)]
             apart = row.negative and not self.batch_cond_uncond
             groups.setdefault((apart, length), []).append(place)
         return [(places, length) for (_, length), places in groups.items()]
@@ -171,6 +193,11 @@ def _rows_of(cond: StepConditioning, uncond_skipped: bool, images: int) -> tuple
         rows += [Row(image) for image in range(images)]
         rows += [Row(image, BLANK) for image in range(images if cond.blank_concat is not None else 0)]
     return tuple(rows)
+
+
+def _text_of(cond: StepConditioning, row: Row) -> int:
+    """Where the text of a row with a prompt stands."""
+    return [place for place, image in enumerate(cond.images) if image == row.image][row.part]
 
 
 def _own_lengths(vectors: Tensor, lengths: Sequence[int]) -> Sequence[int]:
@@ -194,17 +221,15 @@ def _inputs(step: Step, places: list[int], length: int, prediction: Prediction, 
     cond, rows = step.cond, tuple(step.rows[place] for place in places)
     x, sigma = _take(step.x_rows, places), _take(step.sigma_rows, places)
     texts = [
-        cond.negative[row.image, :length] if row.negative else cond.vectors[place, :length]
-        for place, row in zip(places, rows)
+        cond.negative[row.image, :length] if row.negative else cond.vectors[_text_of(cond, row), :length]
+        for row in rows
     ]
     added = {}
     for name in dict.fromkeys([*cond.added, *cond.negative_added]):
         values = [(cond.negative_added if row.negative else cond.added)[name][row.image] for row in rows]
         added[name] = torch.stack(values)
     if cond.pooled is not None and cond.negative_pooled is not None:
-        pooled = [
-            cond.negative_pooled[row.image] if row.negative else cond.pooled[place] for place, row in zip(places, rows)
-        ]
+        pooled = [cond.negative_pooled[row.image] if row.negative else cond.pooled[_text_of(cond, row)] for row in rows]
         added["pooled"] = torch.stack(pooled)
     return ModelInputs(
         latents=x * per_row(prediction.c_in(sigma), x),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
+from atelier.sampling.prediction import per_row
 from atelier.sampling.step import Step
 
 
@@ -72,3 +74,18 @@ class ClassifierFree:
                 factor = (weight * step.cfg_multiplier) * step.cfg_scale
             guided[image] += (cond[row] - base[image]) * factor
         return guided
+
+
+def scaled_guess(step: Step, scale: float) -> Tensor:  # [B, C, H, W]
+    """What classifier-free guidance gives with this scale; 1 where a picture has no negative guess."""
+    cond, uncond, images = step.cond_denoised, step.uncond_denoised, step.cond.images
+    first = [images.index(image) for image in range(step.x.shape[0])]
+    base = cond[first]
+    if uncond is not None:
+        skipped = per_row(torch.tensor(step.without_uncond), base)
+        base = torch.where(skipped, base, uncond)
+    guided = base.clone()
+    for row, (image, weight) in enumerate(zip(images, step.cond.weights)):
+        factor = 1.0 if uncond is None or step.without_uncond[image] else scale
+        guided[image] += (cond[row] - base[image]) * (weight * factor)
+    return guided

@@ -69,6 +69,8 @@ class Step:
     mask: Tensor | None = None  # 1 where the original stays
     nmask: Tensor | None = None  # 1 where the picture changes
     init_latents: Tensor | None = None  # [B, C, H, W]
+    #: guesses that guidance asked for beside these, by its name
+    further: dict[str, Tensor] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property

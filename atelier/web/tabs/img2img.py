@@ -8,6 +8,7 @@ from atelier.app import App
 from atelier.web import controls
 from atelier.web.canvas import place_canvas
 from atelier.web.forms import Form
+from atelier.web.guiding import guidance_accordion
 from atelier.web.markup import markup
 from atelier.web.panel import Panel, overrides, press, results, toprow, wires
 
@@ -38,6 +39,7 @@ def build(app: App, form: Form) -> Panel:
             with gr.Row():
                 form.place("sampling.cfg_scale", min_width=140)
                 form.place("source.denoising_strength", min_width=140)
+            guidance_accordion(panel)
             controls.seed_row(panel)
             overrides(panel)
             controls.scripts(panel, app)

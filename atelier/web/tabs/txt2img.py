@@ -7,6 +7,7 @@ import gradio as gr
 from atelier.app import App
 from atelier.web import controls
 from atelier.web.forms import Form
+from atelier.web.guiding import guidance_accordion
 from atelier.web.panel import Panel, overrides, results, toprow, wires
 
 
@@ -23,6 +24,7 @@ def build(app: App, form: Form) -> Panel:
                 controls.swap_button(panel)
                 controls.batch_column(panel)
             form.place("sampling.cfg_scale")
+            guidance_accordion(panel)
             controls.seed_row(panel)
             overrides(panel)
             controls.scripts(panel, app)
