@@ -47,10 +47,10 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.extras import postprocess
 from atelier.pipeline.hires import LATENT_MODES
-from atelier.pipeline.merging import merge_checkpoints
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services
 from atelier.pipeline.work import Work
+from atelier.pipeline.works import WORKS
 from atelier.prompts.styles import StyleBook
 from atelier.sampling.catalogue import Catalogue, default_samplers, default_schedules
 from atelier.tools.upscale import Upscaler, default_upscalers
@@ -90,7 +90,7 @@ class Engine:
                 "txt2img": self._generate, "img2img": self._generate, "load_model": self._load_model,
                 "unload_model": self._unload_model, "refresh": self._refresh, "memory": self._memory,
                 "extras": self._postprocess,
-                "merge": self._works(merge_checkpoints),
+                **{kind: self._works(run) for kind, run in WORKS.items()},
             })
         )  # fmt: skip
 

@@ -168,11 +168,11 @@ def _add(
     if discard is not None and discard.search(name):
         plan.pieces.pop(name, None)
         return
-    out = Outgoing(name, _type_of(name, info, plan.merge.precision), info.shape)
+    out = Outgoing(name, type_of(name, info, plan.merge.precision), info.shape)
     plan.pieces[name] = Piece(out, source, info, *(partners or (None, None)))
 
 
-def _type_of(name: str, info: TensorInfo, precision: str) -> str:
+def type_of(name: str, info: TensorInfo, precision: str) -> str:
     """Eight bits are for matrices and kernels of the denoiser only; everything else would suffer, and is half."""
     if info.dtype not in FLOATS or not precision or _marker(name):
         return info.dtype

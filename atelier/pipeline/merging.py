@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -44,7 +44,8 @@ def merge_checkpoints(work: Work) -> dict[str, Any]:
     metadata = _metadata(asked, files, merge, work) if asked.save_metadata else {}
     work.stage("merging")
     write_merge(plan, path, metadata, work.done)
-    _copy_config(asked, files, path)
+    wanted = {"A, B or C": "ABC", "B": "B", "C": "C", "Don't": ""}[asked.config_method]
+    copy_config([file for letter, file in files.items() if letter in wanted], path)
     log.info("checkpoints merged: %s", fields(method=asked.interp_method, file=path.name, tensors=len(plan.pieces)))
     return {**finished(shelf, path), "comments": list(plan.notes)}
 
@@ -151,12 +152,8 @@ def ingredient(file: CheckpointFile, header: Header) -> Ingredient:
     return Ingredient(file.stem, file.sha256 or "", old_hash(file.path), header.metadata)
 
 
-def _copy_config(asked: CheckpointMerge, files: Mapping[str, CheckpointFile], path: Path) -> None:
+def copy_config(files: Sequence[CheckpointFile], path: Path) -> None:
     """The configuration beside the first model that has one goes beside the result."""
-    wanted = {"A, B or C": "ABC", "B": "B", "C": "C", "Don't": ""}[asked.config_method]
-    config = next((f.config for letter, f in files.items() if letter in wanted and f.config is not None), None)
+    config = next((file.config for file in files if file.config is not None), None)
     if config is not None:
-        target = path.with_suffix(".yaml")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(config, target)
-
+        shutil.copyfile(config, path.with_suffix(".yaml"))

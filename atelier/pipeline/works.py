@@ -1,0 +1,16 @@
+"""Works: the kinds of jobs that are no runs of the recipe, and what does them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from atelier.pipeline.loras import bake_loras, extract_lora, merge_loras, resize_lora
+from atelier.pipeline.merging import merge_checkpoints
+from atelier.pipeline.work import Work
+
+WORKS: Mapping[str, Callable[[Work], dict[str, Any]]] = MappingProxyType({
+    "merge": merge_checkpoints, "lora_merge": merge_loras, "lora_extract": extract_lora, "lora_resize": resize_lora,
+    "lora_bake": bake_loras,
+})  # fmt: skip
