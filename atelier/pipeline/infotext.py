@@ -9,7 +9,7 @@ from typing import Any
 from atelier.params.infotext import HEAD, infotext_fields, settings_fields, write_infotext
 from atelier.params.request import USER_PART
 from atelier.pipeline.guidance import merging_ratio
-from atelier.pipeline.refiner import refined
+from atelier.pipeline.refiner import refined_passes
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Frame, PlannedPicture, Run
 
@@ -68,7 +68,7 @@ def _other_models(run: Run) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if run.hires_model is not run.model:
         told["Hires checkpoint"] = run.hires_model.file.short_title
-    if not refined(run):
+    if not refined_passes(run):
         names = ("Refiner", "Refiner switch at", "Refiner switch by sampling steps", "Hires refiner")
         return {**told, **dict.fromkeys(names)}
     told["Refiner"] = run.refiner.file.short_title

@@ -26,15 +26,13 @@ PASSES = MappingProxyType({
 })  # fmt: skip
 
 
-def refiner_of(current: Pass) -> LoadedModel | None:
-    """The model that is to take over in this pass, if any."""
-    run = current.batch.run
-    refiner = run.refiner
-    if refiner is None or refiner is current.model:
-        return None
-    if run.plan.passes > 1 and current.name not in PASSES[run.settings.hires_fix_refiner_pass]:
-        return None
-    return refiner
+def refined_passes(run: Run) -> tuple[str, ...]:
+    """The names of the passes in which the refiner takes the place of another model."""
+    models, wanted = {"first": run.model}, ("first",)
+    if run.plan.passes > 1:
+        models["hires"] = run.hires_model
+        wanted = PASSES[run.settings.hires_fix_refiner_pass]
+    return tuple(n for n, model in models.items() if n in wanted and run.refiner not in (None, model))
 
 
 @dataclass(eq=False)
@@ -113,12 +111,7 @@ class Takeover:
 
 
 def takeover_for(current: Pass, work: NetworkAtWork) -> Takeover | None:
-    refiner, run = refiner_of(current), current.batch.run
-    if refiner is None:
+    run = current.batch.run
+    if current.name not in refined_passes(run):
         return None
-    return Takeover(current, refiner, work, run.request.refiner.switch_at, run.settings.refiner_switch_by_sample_steps)
-
-
-def refined(run: Run) -> bool:
-    """Whether some pass of the run is handed to the refiner."""
-    return run.refiner is not None and run.refiner not in (run.model, run.hires_model)
+    return Takeover(current, run.refiner, work, run.request.refiner.switch_at, run.settings.refiner_switch_by_sample_steps)

@@ -87,6 +87,17 @@ def test_with_hires_fix_a_setting_says_in_which_pass(make, asked, which, first, 
     assert ("Hires refiner" in result.pictures[0].infotext) is (which != "second pass")
 
 
+def test_a_refiner_that_is_the_hires_checkpoint_too_acts_in_the_first_pass_only(make, asked):
+    both = {
+        **REFINED, "sampling.steps": 4, "hires.enabled": True, "hires.scale": 1.5, "hires.checkpoint": "tuned",
+        "refiner.switch_at": 0.5,
+    }  # fmt: skip
+    text = make(**both, **{"overrides": {"hires_fix_refiner_pass": "both passes"}}).pictures[0].infotext
+    assert stems(asked) == ["tiny"] * 2 + ["tuned"] * 6
+    assert "Refiner: tuned [" in text and "Hires checkpoint: tuned [" in text
+    assert "Refiner" not in make(**both).pictures[0].infotext
+
+
 def test_each_batch_begins_with_the_first_model(make, asked):
     make(**{**REFINED, "sampling.steps": 4, "batch.count": 2, "refiner.switch_at": 0.5})
     half = len(asked) // 2
