@@ -32,7 +32,8 @@ def refined_passes(run: Run) -> tuple[str, ...]:
     if run.plan.passes > 1:
         models["hires"] = run.hires_model
         wanted = PASSES[run.settings.hires_fix_refiner_pass]
-    return tuple(n for n, model in models.items() if n in wanted and run.refiner not in (None, model))
+    taken = {name for name, model in models.items() if run.refiner is not None and run.refiner is not model}
+    return tuple(name for name in models if name in wanted and name in taken)
 
 
 @dataclass(eq=False)
@@ -114,4 +115,5 @@ def takeover_for(current: Pass, work: NetworkAtWork) -> Takeover | None:
     run = current.batch.run
     if current.name not in refined_passes(run):
         return None
-    return Takeover(current, run.refiner, work, run.request.refiner.switch_at, run.settings.refiner_switch_by_sample_steps)
+    by_calls = run.settings.refiner_switch_by_sample_steps
+    return Takeover(current, run.refiner, work, run.request.refiner.switch_at, by_calls)
