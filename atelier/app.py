@@ -7,13 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier.base.errors import AtelierError, NotAllowed, NotReady, QueueFull, StoreFailed, failure_from_json
+from atelier.base.errors import (
+    AtelierError,
+    BadRequest,
+    Conflict,
+    NotAllowed,
+    NotReady,
+    QueueFull,
+    StoreFailed,
+    failure_from_json,
+)
 from atelier.base.events import Event, EventBus, JobFailed, JobFinished, SettingsChanged
 from atelier.base.log import fields, logger
 from atelier.base.paths import Paths
 from atelier.imaging.blobs import BlobStore
 from atelier.jobs.endings import Endings
-from atelier.jobs.executor import URGENT, EngineConfig, Executor
+from atelier.jobs.executor import GENERATION, URGENT, EngineConfig, Executor
 from atelier.jobs.job import Job, Ticket
 from atelier.jobs.local import LocalExecutor
 from atelier.jobs.progress import ProgressBook
@@ -24,7 +33,8 @@ from atelier.params.groups import GROUPS
 from atelier.params.infotext import PasteRules
 from atelier.params.names import AUTOMATIC, SAME, find_model, get_model, get_vae, resolve_sampler, unknown
 from atelier.params.request import USER_PART, GenerationRequest
-from atelier.params.schema import request_to_json
+from atelier.params.schema import request_from_json, request_to_json
+from atelier.params.scripts import asked_script, resumed
 from atelier.params.settings import Settings
 from atelier.plugins.discover import Extension
 from atelier.plugins.manager import Plugins
@@ -32,6 +42,7 @@ from atelier.prompts.styles import StyleBook
 from atelier.store.database import Database, set_aside
 from atelier.store.folderlock import DataFolderLock
 from atelier.store.jobs import WAITING, JobRecords, JobRow
+from atelier.store.notes import StoredNotes
 from atelier.store.pictures import PictureIndex, PictureRow
 from atelier.store.presets import Presets
 from atelier.store.sessions import Sessions
@@ -126,6 +137,19 @@ class App:
             self._free_id(job_id)
         return self.executor.submit(job)
 
+    def resume(self, job_id: str, client: str = "") -> Ticket:
+        """Queues what an ended job asked for once more; a script takes over the pictures that it had finished.
+
+        Raises `NotFound`, `Conflict` while the job waits or runs, and as `submit`.
+        """
+        row = self.executor.row(job_id)
+        if row.kind not in GENERATION:
+            raise BadRequest("id", f"a job of the kind {row.kind} makes no pictures.", remedy="Send it again.")
+        if not row.final:
+            raise Conflict(f"The job {job_id} has not ended: {row.state}.", remedy="Wait for its end.", job=job_id)
+        request = resumed(request_from_json(row.payload), job_id)
+        return self.submit(request, client=client or row.client, priority=row.priority)
+
     def submit_job(self, kind: str, payload: Mapping[str, Any], *, client: str = "", priority: int = URGENT) -> Ticket:
         """Any other work for the engine: load_model, unload_model, refresh, memory."""
         return self.executor.submit(Job(kind, dict(payload), "", priority, client))
@@ -164,6 +188,7 @@ class App:
 
         Before the engine is ready its lists are not known: then it checks the names itself when the job runs.
         """
+        asked_script(request)
         overrides = self._overrides(request.overrides)
         changes: dict[str, Any] = {}
         lists = self.capabilities()
@@ -276,7 +301,7 @@ def build_app(
     blobs = BlobStore(paths.blobs, limit_mp=settings.get("img_max_size_mp"))
     config = EngineConfig(
         paths, arguments, plugins, blobs, bus.publish, lambda job: bus.watched(job) or progress.asked(job),
-        _indexer(pictures),
+        _indexer(pictures), StoredNotes(database),
     )  # fmt: skip
     executor = LocalExecutor(engine, config, bus, records, settings.snapshot)
     return App(

@@ -47,12 +47,15 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.extras import postprocess
 from atelier.pipeline.hires import LATENT_MODES
+from atelier.pipeline.merging import merge_checkpoints
+from atelier.pipeline.notes import PassingNotes
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services
 from atelier.pipeline.work import Work
 from atelier.pipeline.works import WORKS
 from atelier.prompts.styles import StyleBook
 from atelier.sampling.catalogue import Catalogue, default_samplers, default_schedules
+from atelier.scripts.hooks import ScriptHooks
 from atelier.tools.upscale import Upscaler, default_upscalers
 
 log = logger(__name__)
@@ -66,6 +69,9 @@ Publish = Callable[[Event], Any]
 def build(config: EngineConfig) -> Engine:
     """What a worker calls, by its dotted name, in its own thread or process."""
     engine = Engine(config)
+    if config.plugins.get(ScriptHooks.NAME) is None:
+        # A part of the program: what it raises is the run's own failure.
+        config.plugins.register(ScriptHooks(), ScriptHooks.NAME, guarded=False)
     config.plugins.relay.started(side="engine", owner=engine.services)
     return engine
 
@@ -123,6 +129,7 @@ class Engine:
             hooks=self.config.plugins.relay,
             picture_saved=self.config.picture_saved,
             watched=self.config.watched,
+            notes=self.config.notes or PassingNotes(),
         )
 
     def _catalogue(self) -> Catalogue:

@@ -63,8 +63,10 @@ window.atelier = window.atelier || {};
             if (!atelier.jobs.isFinal(job.state)) {
                 if (job.position > 0) buttons.append(this.button("up", "Next in the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/move`, {position: 0})));
                 buttons.append(this.button("close", job.state === "running" ? "Interrupt" : "Remove from the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/cancel`, {mode: "stop"})));
-            } else if (known.pictures.length && job.kind !== "extras") {
-                buttons.append(this.button("reuse", "Use these parameters", () => this.use(known)));
+            } else if (job.kind !== "extras") {
+                const script = ((request.extras || {}).script || {}).name;
+                if (script && job.state !== "done") buttons.append(this.button("play", "Go on where it was", () => this.resume(job)));
+                if (known.pictures.length) buttons.append(this.button("reuse", "Use these parameters", () => this.use(known)));
             }
             const fraction = job.progress ? job.progress.fraction : null;
             return make(`div.job.${job.state}`, {},
@@ -82,7 +84,7 @@ window.atelier = window.atelier || {};
 
         facts(kind, request) {
             const count = request.batch.count * request.batch.size;
-            return [kind, `${request.size.width}×${request.size.height}`, `${request.sampling.steps} steps`, request.sampling.sampler, count > 1 ? `${count} pictures` : ""];
+            return [kind, ((request.extras || {}).script || {}).name, `${request.size.width}×${request.size.height}`, `${request.sampling.steps} steps`, request.sampling.sampler, count > 1 ? `${count} pictures` : ""];
         }
 
         extrasFacts(request) {
@@ -94,6 +96,17 @@ window.atelier = window.atelier || {};
 
         button(icon, title, action) {
             return make("button.tool", {type: "button", title, "aria-label": title, onclick: action}, atelier.icon(icon));
+        }
+
+        // The finished pictures of a grid are taken over; the page of its tab follows the new job.
+        async resume(job) {
+            try {
+                const ticket = await atelier.api.post(`atelier/v1/jobs/${encodeURIComponent(job.id)}/resume`, {});
+                atelier.panels[job.kind].submitted(JSON.stringify(ticket));
+            } catch (error) {
+                atelier.toast(error.message, error.remedy, "error");
+            }
+            this.look();
         }
 
         use(job) {

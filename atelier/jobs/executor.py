@@ -30,7 +30,7 @@ class EngineConfig:
     """Everything an engine is built from. Only plain data and the doors through which it reports.
 
     `arguments` are the command line's by destination name. `watched(job)` says whether a preview would be seen;
-    `picture_saved(run, picture)` is told of each picture on disk.
+    `picture_saved(run, picture)` is told of each picture on disk. `notes` keeps what long jobs write down.
     """
 
     paths: Paths
@@ -40,6 +40,7 @@ class EngineConfig:
     publish: Callable[[Event], Any]
     watched: Callable[[str], bool]
     picture_saved: Callable[..., Any]
+    notes: Any = None
 
 
 class Engine(Protocol):

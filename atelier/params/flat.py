@@ -13,6 +13,8 @@ from atelier.params.field import UNSET, Declaration
 from atelier.params.infotext import SAME_VALUES, PasteRules, parse_infotext, paste
 from atelier.params.request import DECLARATIONS, KINDS, GenerationRequest
 from atelier.params.schema import StoreImage, image_from, plain, value_schema
+from atelier.params.scripts import EXTRA as SCRIPT_PART
+from atelier.params.scripts import AskedScript, asked_script, find_script, script_from_infotext
 
 #: the part of `extras` that carries what only A1111's own scripts understand
 A1111_PART = "a1111"
@@ -115,9 +117,11 @@ def request_from_flat(
     if kind == "txt2img":
         base = base.with_values(**{"hires.denoising_strength": HIRES_STRENGTH})
     overrides: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     if given.get("infotext"):
         wanted = rules or PasteRules(kind=kind)
-        pasted = paste(parse_infotext(given["infotext"], styles="Ignore"), base, wanted)
+        told = parse_infotext(given["infotext"], styles="Ignore")
+        pasted = paste(told, base, wanted)
         base, overrides = pasted.request, dict(pasted.overrides)
     changes: dict[str, Any] = {}
     for declaration in flat_declarations(kind):
@@ -139,9 +143,29 @@ def request_from_flat(
         del changes["sampling.sampler"]
     changes["overrides"] = {**overrides, **given.get("override_settings", {})}
     passed = {extra.name: plain(given[extra.name]) for extra in EXTRAS if extra.passed_on and given.get(extra.name)}
+    extras = {**base.extras, **_script(given, passed, told, kind)}
     if passed:
-        changes["extras"] = {**base.extras, A1111_PART: passed}
-    return base.with_values(**changes)
+        extras[A1111_PART] = passed
+    return base.with_values(**changes, extras=extras)
+
+
+def _script(
+    given: Mapping[str, Any], passed: dict[str, Any], told: Mapping[str, Any], kind: str
+) -> dict[str, Any]:
+    """The part of a built-in script: named in the body, or by the `infotext` of a picture that it made.
+
+    Scripts of extensions stay in `passed`.
+    """
+    name = given.get("script_name")
+    if not name:
+        asked = script_from_infotext(told, kind)
+        return {} if asked is None else {SCRIPT_PART: asked.to_extra()}
+    script = find_script(name, kind)
+    if script is None:
+        return {}
+    passed.pop("script_name")
+    values = script.read(script.from_args(passed.pop("script_args", ())))
+    return {SCRIPT_PART: AskedScript(script, values).to_extra()}
 
 
 def request_to_flat(request: GenerationRequest) -> dict[str, Any]:
@@ -153,7 +177,16 @@ def request_to_flat(request: GenerationRequest) -> dict[str, Any]:
         mask, depth = request.mask.image, request.source.depth
         flat |= {"init_images": [plain(image) for image in request.source.images], "mask": mask and plain(mask)}
         flat |= {"depth_image": depth and plain(depth)}
-    return {**flat, "override_settings": dict(request.overrides), **request.extras.get(A1111_PART, {})}
+    return {
+        **flat, "override_settings": dict(request.overrides), **request.extras.get(A1111_PART, {}), **_named(request),
+    }  # fmt: skip
+
+
+def _named(request: GenerationRequest) -> dict[str, Any]:
+    asked = asked_script(request)
+    if asked is None:
+        return {}
+    return {"script_name": asked.script.title, "script_args": plain(asked.script.to_args(asked.values))}
 
 
 def _as_flat(declaration: Declaration) -> Declaration:

@@ -30,7 +30,11 @@ class Saving:
     save_init_img: bool = param(False, label="Save init images when using img2img")
     save_incomplete_images: bool = param(False, label="Save interrupted images")
     save_txt: bool = param(False, label="Save parameters in a text file next to each image")
-    enable_pnginfo: bool = param(True, label="Write parameters into image files")  # fmt: skip
+    enable_pnginfo: bool = param(True, label="Write parameters into image files")
+    font: str = param("", label="Font for image grids that have text", help="A file, or a name; empty takes our own.")
+    grid_text_active_color: str = param("#000000", label="Text color for image grids")
+    grid_text_inactive_color: str = param("#999999", label="Inactive text color for image grids")
+    grid_background_color: str = param("#ffffff", label="Background color for image grids")  # fmt: skip
 
 
 @part("paths", "Paths for saving", "Saving images")

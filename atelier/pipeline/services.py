@@ -15,6 +15,7 @@ from atelier.imaging.numbering import Numbering
 from atelier.networks.active import ActiveNetworks
 from atelier.params.field import Declaration
 from atelier.pipeline.cache import EncodingCache
+from atelier.pipeline.notes import JobNotes, PassingNotes
 from atelier.pipeline.relay import NoHooks, Relay
 from atelier.prompts.styles import StyleBook
 from atelier.tools.toolbox import Toolbox
@@ -54,6 +55,7 @@ class Services:
     hooks: Relay = field(default_factory=NoHooks)
     picture_saved: Callable[..., Any] = lambda run, picture: None
     watched: Callable[[str], bool] = lambda job: True
+    notes: JobNotes = field(default_factory=PassingNotes)
     networks: ActiveNetworks = field(init=False)
     approx: ApproxFiles = field(init=False)
     tools: Toolbox = field(init=False)

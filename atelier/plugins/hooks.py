@@ -6,6 +6,7 @@ from typing import Any
 
 import pluggy
 
+from atelier.params.axes import GridAxis
 from atelier.params.capabilities import ScriptInfo
 
 hookspec = pluggy.HookspecMarker("atelier")
@@ -46,6 +47,14 @@ class ProgramHooks:
     @hookspec
     def provide_post_steps(self, run: Any) -> list[Any] | None:
         """More steps of a run of the Extras tab, as `atelier.pipeline.extras_steps.PostStep`; asked at each run."""
+
+    @hookspec
+    def provide_request_parts(self) -> list[type] | None:
+        """Parts of a request, from `atelier.params.field.part`, in its `extras`; their values are axes of grids."""
+
+    @hookspec
+    def provide_axes(self, kind: str) -> list[GridAxis] | None:
+        """More axes of the X/Y/Z plot for txt2img or img2img; asked for each grid and when the page is built."""
 
     @hookspec
     def describe_scripts(self) -> list[ScriptInfo] | None:

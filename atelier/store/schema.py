@@ -59,4 +59,14 @@ _FIRST = (
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS = (_FIRST,)
+_NOTES = (
+    """CREATE TABLE notes (
+        job TEXT NOT NULL,
+        name TEXT NOT NULL,
+        data TEXT NOT NULL,
+        PRIMARY KEY (job, name)
+    ) WITHOUT ROWID""",
+    "CREATE TRIGGER notes_go_with_their_job AFTER DELETE ON jobs BEGIN DELETE FROM notes WHERE job = old.id; END",
+)
+
+MIGRATIONS = (_FIRST, _NOTES)

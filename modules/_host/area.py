@@ -9,6 +9,7 @@ import gradio as gr
 
 from atelier.base.log import fields, logger
 from modules._host.args import EXTRAS, Packer
+from modules._host.builtin import asked_by, title_update
 from modules._host.gradio_scope import old_spellings
 from modules._host.script import Script, overrides
 from modules._host.script_runner import ScriptRunner
@@ -25,9 +26,14 @@ class ScriptArea:
         self._packer = packer
         self.inputs = list(runner.inputs)
         self.paste_fields = [(f[0], f[1]) for f in runner.infotext_fields]
+        self.paste_fields.append((runner.inputs[0], title_update(runner.titles)))
 
     def pack(self, values: list[Any]) -> Mapping[str, Any]:
-        return {EXTRAS: {"args": [self._packer.pack(value) for value in values]}}
+        asked = asked_by(self._runner, values)
+        if asked:
+            # The program runs it; for the extensions no script is chosen.
+            values = [0, *values[1:]]
+        return {EXTRAS: {"args": [self._packer.pack(value) for value in values]}, **asked}
 
 
 def build_controls(runner: ScriptRunner) -> None:

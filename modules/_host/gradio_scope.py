@@ -20,5 +20,15 @@ def old_spellings() -> Iterator[None]:
         _OLD.reset(token)
 
 
+@contextmanager
+def new_spellings() -> Iterator[None]:
+    """For controls of the program itself that are made among those of extensions."""
+    token = _OLD.set(False)
+    try:
+        yield
+    finally:
+        _OLD.reset(token)
+
+
 def speaks_old() -> bool:
     return _OLD.get()

@@ -13,12 +13,14 @@ from typing import Any
 from atelier.base.errors import NotReady
 from atelier.base.events import FINAL, Event, ModelLoaded, Notice, PictureReady, SettingsChanged
 from atelier.base.log import fields, logger
+from atelier.params.axes import GridAxis
 from atelier.params.capabilities import ScriptInfo
 from atelier.params.request import GenerationRequest
 from atelier.pipeline.state import PictureDraft
 from atelier.plugins.hooks import hookimpl
 from modules._host.args import ObjectShelf, Packer
 from modules._host.attach import attach
+from modules._host.axis_option import AxisOptions
 from modules._host.callback_params import ImageSaveParams
 from modules._host.callbacks import Callbacks
 from modules._host.door import assigned
@@ -59,6 +61,7 @@ class Host:
         self.networks = NetworkRegistry(self.guard.call)
         self.shelf = ObjectShelf()
         self.packer = Packer(self.blobs, self.shelf)
+        self.axes = AxisOptions(self)
         self.txt2img = ScriptRunner(self.loader, self.guard, "txt2img")
         self.img2img = ScriptRunner(self.loader, self.guard, "img2img")
         self.post = PostScripts(self.loader, self.guard, self.packer)
@@ -168,6 +171,10 @@ class Host:
     def provide_post_steps(self, run: Any) -> list[Any]:
         self.prepared.wait(PREPARED_WITHIN)
         return self.post.steps(run)
+
+    @hookimpl
+    def provide_axes(self, kind: str) -> list[GridAxis]:
+        return self.axes.grid_axes(kind)
 
     def heard(self, event: Event) -> None:
         if event.kind in FINAL:

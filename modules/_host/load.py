@@ -10,7 +10,7 @@ from typing import Any
 
 from atelier.base.log import fields, logger
 from atelier.plugins.discover import Extension, enter_path, leave_path, try_load
-from atelier.plugins.metadata import sort_after
+from atelier.plugins.metadata import Metadata, sort_after
 from modules._host.script import Script, ScriptBuiltinUI, ScriptClassData, ScriptPostprocessing
 
 log = logger(__name__)
@@ -24,6 +24,8 @@ class ScriptLoader:
     def __init__(self, extensions: Sequence[Extension], program: Path) -> None:
         self.extensions = tuple(extensions)
         self.program = program
+        #: the files in the program's own `scripts/`: those that stand for built-in scripts, and what a user put there
+        self.own = Extension("scripts", program, True, Metadata("scripts"))
         self.scripts: list[ScriptClassData] = []
         self.postprocessing: list[ScriptClassData] = []
         self.loaded: dict[str, Any] = {}
@@ -58,12 +60,15 @@ class ScriptLoader:
         for extension, path in self._files():
             began = time.perf_counter()
             self._importing.append(extension)
-            enter_path(extension.path)
+            own = extension is self.own
+            if not own:
+                enter_path(extension.path)
             try:
                 self._import(extension, path)
             finally:
                 self._importing.pop()
-                leave_path(extension.path)
+                if not own:
+                    leave_path(extension.path)
                 extension.seconds += time.perf_counter() - began
 
     def _import(self, extension: Extension, path: Path) -> None:
@@ -82,7 +87,7 @@ class ScriptLoader:
         log.debug("script loaded: %s", fields(extension=extension.name, file=path.name))
 
     def _files(self) -> list[tuple[Extension, Path]]:
-        files = [(e, path) for e in self.extensions if e.enabled for path in e.files("scripts", ".py")]
+        files = [(e, path) for e in (self.own, *self.extensions) if e.enabled for path in e.files("scripts", ".py")]
         after: dict[Path, list[Path]] = {path: [] for _, path in files}
         for extension, path in files:
             requires, before, follows = extension.metadata.order("scripts", path.name)

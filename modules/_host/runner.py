@@ -11,6 +11,7 @@ from typing import Any
 
 from atelier.base.errors import ExtensionError
 from atelier.base.events import Event, PictureReady
+from atelier.params.scripts import EXTRA
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.state import Batch, PictureDraft, PlanDraft, RequestDraft, Result, Run
 from atelier.plugins.hooks import hookimpl
@@ -41,6 +42,8 @@ class RunHooks:
                 host.tickets.pop_to(None)
             ticket = Ticket(draft_of(draft.request, host.blobs), outer=host.tickets.current, inner=run.nested)
             self._dress(ticket.p, run, draft.request)
+            ticket.hosting = not run.nested and EXTRA in draft.request.extras
+            host.axes.put_into(ticket.p, draft.request)
         ticket.run = run
         run.notes[NOTE] = ticket
         host.tickets.push(ticket)
@@ -117,9 +120,13 @@ class RunHooks:
         def listen(event: Event) -> Any:
             if not isinstance(event, PictureReady):
                 return publish(event)
-            self.host.picture_ready(ticket, event)
+            if event.path not in ticket.told:
+                self.host.picture_ready(ticket, event)
             outer = ticket.outer
             if outer is not None and ticket.inner:
+                outer.told.add(event.path)
+                if outer.hosting:
+                    return publish(event)
                 if not outer.taking:
                     return None
                 event = replace(event, index=outer.shown)

@@ -25,6 +25,8 @@ class Ticket:
     #: the selected script, or an assigned-over function, will make the pictures
     taken: bool = False
     taking: bool = False
+    #: a built-in script makes the pictures, by runs inside this one
+    hosting: bool = False
     #: how the run speaks to the program, before the host began to listen
     publish: Callable[[Any], Any] | None = None
     processed: Any = None
@@ -33,6 +35,8 @@ class Ticket:
     #: pictures made by runs inside this one: id of the image -> (image, picture)
     made: dict[int, tuple[Any, Picture]] = field(default_factory=dict)
     shown: int = 0
+    #: files that runs inside this one have told of
+    told: set[str] = field(default_factory=set)
     networks: Any = None
     last_saved: Any = None
 

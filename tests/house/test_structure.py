@@ -29,8 +29,9 @@ FLOORS = {
     "tools": ("base", "checkpoints", "device", "imaging"),
     "pipeline": ("base", "params", "imaging", "prompts", "device", "sampling", "families", "checkpoints", "networks",
                  "tools"),
+    "scripts": ("base", "params", "imaging", "sampling", "tools", "pipeline", "plugins"),
     "engine": ("base", "params", "imaging", "prompts", "device", "sampling", "families", "checkpoints", "networks",
-               "tools", "pipeline", "plugins", "jobs"),
+               "tools", "pipeline", "plugins", "jobs", "scripts"),
     "app": ("base", "params", "store", "imaging", "prompts", "jobs", "plugins"),
     "web": ("base", "params", "store", "imaging", "prompts", "jobs", "plugins", "app"),
     "launch": ("base", "params"),
@@ -55,7 +56,8 @@ def test_a_floor_imports_only_what_lies_below(source):
             assert allowed(source.package, parts[1]), f"{source.name} imports {target}"
 
 
-GPU_SIDE = {"device", "sampling", "families", "checkpoints", "networks", "tools", "pipeline", "engine", "training"}
+GPU_SIDE = {"device", "sampling", "families", "checkpoints", "networks", "tools", "pipeline", "scripts", "engine",
+            "training"}
 
 
 @pytest.mark.parametrize("source", core(), ids=ids(core()))

@@ -21,6 +21,7 @@ from atelier.params.capabilities import Capabilities
 from atelier.params.flat import PICTURES, flat_echo, flat_schema, request_from_flat
 from atelier.params.names import unknown
 from atelier.params.request import GenerationRequest, find_declaration
+from atelier.params.scripts import find_script
 from atelier.params.settings import SettingsSnapshot
 from atelier.store.jobs import JobRow
 from atelier.web.api.common import FAILURES, OwnedApp, image_store, json_body, json_schema_body, lists, until_ended
@@ -84,6 +85,8 @@ def check_scripts(data: Mapping[str, Any], kind: str, known: Capabilities) -> No
     """Raises `BadRequest` for a script that is not there, or that is named in the wrong place."""
     here = [script for script in known.scripts if script.is_img2img == (kind == "img2img")]
     name = data.get("script_name")
+    if name and find_script(str(name), kind) is not None:
+        name = None
     selectable = {s.name.lower(): s.name for s in here if not s.is_alwayson}
     if name and str(name).lower() not in selectable:
         raise unknown("script_name", "script", str(name), list(selectable.values()))

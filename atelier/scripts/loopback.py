@@ -1,0 +1,55 @@
+"""Loopback: a picture is changed again and again, each time from what came out before."""
+
+from __future__ import annotations
+
+import math
+
+from atelier.base.errors import BadRequest
+from atelier.params.scripts import AskedScript
+from atelier.pipeline.state import Result, Run
+from atelier.scripts.session import Session, with_text
+
+FILL_ORIGINAL = 1
+
+
+def run_loopback(run: Run, asked: AskedScript) -> Result:
+    session, values = Session(run, asked), asked.values
+    if values.append_interrogation != "None":
+        raise BadRequest(
+            "loopback.append_interrogation", f"{values.append_interrogation} is not installed.", remedy="Choose None."
+        )
+    base = session.request
+    start = base.source.denoising_strength
+    base = with_text(base, {
+        "Final denoising strength": values.final_denoising_strength, "Denoising curve": values.denoising_curve,
+    }).with_values(**{"batch.count": 1, "batch.size": 1, "source.images": base.source.images[:1]})  # fmt: skip
+    rounds = session.request.batch.count
+    strengths = [strength_at(loop, values.loops, start, values.final_denoising_strength, values.denoising_curve)
+                 for loop in range(values.loops)]  # fmt: skip
+    session.expect(
+        base.with_values(**{"source.denoising_strength": strength}) for strength in strengths for _ in range(rounds)
+    )
+    for place in range(rounds):
+        request = base
+        for loop, strength in enumerate(strengths):
+            if session.ending:
+                break
+            seed = base.seed.seed + place * values.loops + loop
+            made = session.make(request.with_values(**{"source.denoising_strength": strength, "seed.seed": seed}))
+            if not made.whole:
+                break
+            # What was filled in once is a picture now.
+            request = request.with_values(**{"source.images": (made.first.ref,), "mask.fill": FILL_ORIGINAL})
+    return session.gathered()
+
+
+def strength_at(loop: int, loops: int, start: float, end: float, curve: str) -> float:
+    """From `start` in the first loop to `end` in the last: fast at first, evenly, or slowly at first."""
+    if loops <= 1:
+        return start
+    progress = loop / (loops - 1)
+    if curve == "Aggressive":
+        progress = math.sin(progress * math.pi / 2)
+    elif curve == "Lazy":
+        progress = 1 - math.cos(progress * math.pi / 2)
+    return min(1.0, max(0.0, start + (end - start) * progress))
