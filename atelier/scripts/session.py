@@ -70,6 +70,8 @@ class Session:
         self._seen: Counter[str] = Counter()
         self._expected = self._done = self._runs = self._shown = 0
         self._weight = 1
+        #: how far the inner run that is being made has come
+        self._share = 0.0
 
     # -- ending, seeds, notes
 
@@ -121,12 +123,14 @@ class Session:
         self._weight = self._calls(request)
         made = self._kept(key, request)
         if made is None:
+            self._share = 0.0
             result = generate(
                 request, self.run.services, settings=self.settings, token=self.run.token, publish=self._heard,
                 job=self.run.job, nested=True,
             )  # fmt: skip
             token = self.run.token
-            whole = token.mode is None and bool(result.pictures) and (not token.ending or request.batch.count == 1)
+            # A wish that came after the last step has cut nothing short.
+            whole = bool(result.pictures) and (self._share >= 1 or token.mode is None and not token.ending)
             made = Made(request, result.pictures, result.images, whole)
             if whole and self.run.job:
                 self.run.services.notes.put(self.run.job, key, {"pictures": result.to_json()["pictures"]})
@@ -180,7 +184,7 @@ class Session:
     def _heard(self, event: Event) -> Any:
         """Steps count over all inner runs, pictures are numbered one after the other."""
         if isinstance(event, StepDone) and event.steps > 0:
-            share = min(1.0, event.step / event.steps)
+            share = self._share = min(1.0, event.step / event.steps)
             total = max(self._expected, self._done + self._weight)
             event = replace(
                 event, step=min(total, self._done + max(1, round(share * self._weight))), steps=total,
