@@ -152,7 +152,8 @@ def test_the_alternative_test_starts_from_the_noise_it_finds(ask, services):
     """With randomness 1 all that is left of it is the seed's noise, and so the picture of txt2img."""
     values = {"original_prompt": "a cat", "st": 2, "sigma_adjustment": True, "randomness": 1.0}
     random = ask("img2img alternative test", values, **img2img(services))
-    assert same(random.images[0], ask("None", {}, job="plain").images[0])
+    plain = ask("None", {}, job="plain").images[0]
+    assert np.abs(np.asarray(random.images[0], dtype=int) - np.asarray(plain, dtype=int)).max() <= 1
     told = parse_infotext(random.pictures[0].infotext)
     assert told["Decode prompt"] == "a cat" and told["Decode steps"] == "2" and told["Sampler"] == "Euler"
     assert told["Randomness"] == "1.0" and "Decode negative prompt" not in told
