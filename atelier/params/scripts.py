@@ -242,7 +242,8 @@ def asked_script(request: GenerationRequest) -> AskedScript | None:
     if script is None:
         known = ", ".join(s.title for s in scripts_for(request.kind))
         raise BadRequest(f"{field}.name", f"{request.kind} has no script {name!r}.", remedy=f"Use one of: {known}.")
-    return AskedScript(script, script.read(extra.get("values") or {}), str(extra.get("resume") or ""))
+    values = extra.get("values")
+    return AskedScript(script, script.read({} if values is None else values), str(extra.get("resume") or ""))
 
 
 def resumed(request: GenerationRequest, job: str) -> GenerationRequest:

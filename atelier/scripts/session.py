@@ -242,9 +242,9 @@ class Session:
         if run.plan is not None:
             return
         run.request = self.fixed(self.base)
-        run.model = run.services.library.current or run.services.library.open(
-            run.settings.sd_model_checkpoint or None, run.settings.sd_vae
-        )
+        library, settings = run.services.library, run.settings
+        run.model = library.current or library.open(settings.sd_model_checkpoint or None, settings.sd_vae)
+        run.hires_model = run.model
         run.plan = freeze_plan(draft_plan(run.request, run.services.styles), run.request, run.settings)
 
     def result(

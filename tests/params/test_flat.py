@@ -61,12 +61,35 @@ def test_img2img() -> None:
 
 
 def test_settings_and_scripts() -> None:
-    data = {"override_settings": {"sd_vae": "None"}, "script_name": "x/y/z plot", "script_args": [1, "a"],
+    data = {"override_settings": {"sd_vae": "None"}, "script_name": "An extension's", "script_args": [1, "a"],
             "alwayson_scripts": {"ControlNet": {"args": []}}}  # fmt: skip
     request = request_from_flat(data, "txt2img")
     assert request.overrides == {"sd_vae": "None"}
     assert request.extras[A1111_PART]["script_args"] == [1, "a"]
     assert A1111_PART not in request_from_flat({"alwayson_scripts": {}, "script_args": []}, "txt2img").extras
+
+
+def test_built_in_scripts_travel_by_name() -> None:
+    data = {"script_name": "x/y/z PLOT", "script_args": [4, "1-3", [], 0, "", [], 0, "", [], False],
+            "alwayson_scripts": {"ControlNet": {"args": []}}}  # fmt: skip
+    request = request_from_flat(data, "txt2img")
+    asked = request.extras["script"]
+    assert asked["name"] == "X/Y/Z plot" and asked["values"]["x_type"] == "4" and not asked["values"]["draw_legend"]
+    assert request.extras[A1111_PART] == {"alwayson_scripts": {"ControlNet": {"args": []}}}
+    flat = request_to_flat(request)
+    assert flat["script_name"] == "X/Y/Z plot" and flat["script_args"][:2] == ["4", "1-3"]
+    with pytest.raises(BadRequest, match="margin_size"):
+        request_from_flat({"script_name": "Prompt matrix", "script_args": [1, 1, "positive", "comma", -1]}, "txt2img")
+    # A script of img2img is none of txt2img's.
+    assert "script" not in request_from_flat({"script_name": "Loopback"}, "txt2img").extras
+
+
+def test_infotext_brings_a_script_back() -> None:
+    text = 'a|b\nSteps: 3, Sampler: Heun, Seed: 9, Script: X/Y/Z plot, X Type: CFG Scale, X Values: "1, 2", Version: x'
+    request = request_from_flat({"infotext": text}, "txt2img")
+    values = request.extras["script"]["values"]
+    assert (values["x_type"], values["x_values"], values["y_type"]) == ("CFG Scale", "1, 2", "Nothing")
+    assert "script" not in request_from_flat({"infotext": text.replace("X/Y/Z plot", "Moon")}, "txt2img").extras
 
 
 def test_infotext_fills_what_is_not_given() -> None:

@@ -252,9 +252,11 @@ def test_scripts_travel_with_the_request(served):
         "alwayson_scripts": {"controlnet": {"args": [{}]}},
     }
     assert served.client.post(TXT, json=body).status_code == 200
-    assert payload(served)["extras"]["a1111"] == {
-        "script_name": "prompt MATRIX", "script_args": [True], "alwayson_scripts": {"controlnet": {"args": [{}]}},
-    }  # fmt: skip
+    extras = payload(served)["extras"]
+    assert extras["a1111"] == {"alwayson_scripts": {"controlnet": {"args": [{}]}}}
+    assert extras["script"]["name"] == "Prompt matrix" and extras["script"]["values"]["put_at_start"] is True
+    wrong = served.client.post(TXT, json={"script_name": "Prompt matrix", "script_args": [False, False, "sideways"]})
+    assert wrong.status_code == 422 and wrong.json()["fields"]["field"] == "prompt_matrix.prompt_type"
 
 
 def test_infotext_fills_what_is_not_given(served):
