@@ -47,7 +47,6 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.cache import EncodingCache
 from atelier.pipeline.extras import postprocess
 from atelier.pipeline.hires import LATENT_MODES
-from atelier.pipeline.merging import merge_checkpoints
 from atelier.pipeline.notes import PassingNotes
 from atelier.pipeline.run import generate
 from atelier.pipeline.services import Services
