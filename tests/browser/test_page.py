@@ -243,3 +243,21 @@ def test_light_and_dark_are_drawn(visit, width: int):
     assert brightness[0] > 180 and brightness[1] < 70
     page.click(".theme-toggle")
     until(page, "!document.body.classList.contains('dark')")
+
+
+def test_the_hires_button_enlarges_the_chosen_picture_among_the_others(visit):
+    page = visit()
+    page.fill("#txt2img_prompt textarea", "a panda")
+    generate(page, steps=2, seed=21, batch_count=2, width=128, height=128, hires_steps=1, hr_scale=1.5)
+    until(page, "atelier.panels.txt2img.gallery.pictures.length === 3")
+    idle(page)
+    page.evaluate("atelier.panels.txt2img.gallery.choose(0)")
+    page.click("#txt2img_upscale")
+    assert not page.evaluate("atelier.panels.txt2img.running"), "a grid is not enlarged"
+    page.evaluate("atelier.panels.txt2img.gallery.choose(1)")
+    page.click("#txt2img_upscale")
+    until(page, "atelier.panels.txt2img.gallery.pictures.some(p => p.width === 192)")
+    idle(page)
+    shown = page.evaluate("atelier.panels.txt2img.gallery.pictures.map(p => [p.width, p.seed, p.role])")
+    assert shown == [[256, -1, "grid"], [192, 21, "picture"], [128, 22, "picture"]]
+    assert "Hires upscale: 1.5" in page.inner_text("#html_info_txt2img")
