@@ -32,6 +32,7 @@ from atelier.params.extras_schema import extras_to_json
 from atelier.params.groups import GROUPS
 from atelier.params.infotext import PasteRules
 from atelier.params.names import AUTOMATIC, SAME, find_model, get_model, get_vae, resolve_sampler, unknown
+from atelier.params.picture_batch import asked_batch, resumed_batch
 from atelier.params.request import USER_PART, GenerationRequest
 from atelier.params.schema import request_from_json, request_to_json
 from atelier.params.scripts import asked_script, resumed
@@ -147,7 +148,7 @@ class App:
             raise BadRequest("id", f"a job of the kind {row.kind} makes no pictures.", remedy="Send it again.")
         if not row.final:
             raise Conflict(f"The job {job_id} has not ended: {row.state}.", remedy="Wait for its end.", job=job_id)
-        request = resumed(request_from_json(row.payload), job_id)
+        request = resumed_batch(resumed(request_from_json(row.payload), job_id), job_id)
         return self.submit(request, client=client or row.client, priority=row.priority)
 
     def submit_job(self, kind: str, payload: Mapping[str, Any], *, client: str = "", priority: int = URGENT) -> Ticket:
@@ -189,6 +190,7 @@ class App:
         Before the engine is ready its lists are not known: then it checks the names itself when the job runs.
         """
         asked_script(request)
+        asked_batch(request)
         overrides = self._overrides(request.overrides)
         changes: dict[str, Any] = {}
         lists = self.capabilities()

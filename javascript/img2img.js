@@ -9,13 +9,15 @@ window.atelier = window.atelier || {};
         inpaint: ["img2img_inpaint_tab", "img2maskimg"],
         inpaint_sketch: ["img2img_inpaint_sketch_tab", "inpaint_sketch"],
         upload: ["img2img_inpaint_upload_tab", "img_inpaint_base"],
+        batch: ["img2img_batch_tab", ""],
     };
     const MASKED = ["inpaint", "inpaint_sketch", "upload"];
 
     class Img2Img extends atelier.Panel {
         constructor() { super("img2img"); }
 
-        canvas(id) { return document.querySelector(`#${id} atelier-canvas`); }
+        // Null where the place has several pictures, or none.
+        canvas(id) { return id ? document.querySelector(`#${id} atelier-canvas`) : null; }
 
         get place() {
             const tab = atelier.tabs.chosen(Object.values(PLACES).map(([id]) => id));
@@ -29,6 +31,7 @@ window.atelier = window.atelier || {};
 
         async sources() {
             const place = this.place;
+            if (place === "batch") return {batch: await this.batch()};
             const canvas = this.canvas(PLACES[place][1]);
             if (!canvas || !canvas.hasPicture) {
                 throw Object.assign(new Error("img2img needs a picture."), {remedy: "Drop one onto the canvas, or click it to choose a file."});
@@ -39,8 +42,28 @@ window.atelier = window.atelier || {};
             if (place === "inpaint_sketch" && canvas.painted) {
                 Object.assign(told, {original: await canvas.original(), transparency: atelier.getNumber("img2img_mask_alpha") || 0});
             }
-            if (atelier.tabs.chosen(["img2img_tab_resize_to", "img2img_tab_resize_by"]) === "img2img_tab_resize_by") {
-                told.scale = atelier.getNumber("img2img_scale") || 1;
+            if (this.scaled) told.scale = atelier.getNumber("img2img_scale") || 1;
+            return told;
+        }
+
+        get scaled() { return atelier.tabs.chosen(["img2img_tab_resize_to", "img2img_tab_resize_by"]) === "img2img_tab_resize_by"; }
+
+        // Many pictures: given here, or a folder of the server; with masks and parameters beside them.
+        async batch() {
+            const text = (name) => document.querySelector(`#img2img_batch_${name} :is(textarea, input)`).value.trim();
+            const told = {mask_folder: text("inpaint_mask_dir"), scale: this.scaled ? atelier.getNumber("img2img_scale") || 1 : 0};
+            if (atelier.tabs.chosen(["img2img_batch_upload_tab", "img2img_batch_from_dir_tab"]) === "img2img_batch_from_dir_tab") {
+                Object.assign(told, {folder: text("input_dir"), output_folder: text("output_dir")});
+                if (!told.folder) throw Object.assign(new Error("There is no folder."), {remedy: "Write the name of the input directory."});
+            } else {
+                const sent = await document.querySelector("#img2img_batch_upload atelier-files").pictures();
+                if (!sent.length) throw Object.assign(new Error("There are no pictures."), {remedy: "Drop some onto the Batch tab."});
+                told.names = sent.map(({name}) => name);
+                told.images = sent.map(({sha256, width, height}) => ({sha256, width, height}));
+            }
+            if (document.querySelector("#img2img_batch_use_png_info input").checked) {
+                const chosen = [...document.querySelectorAll("#img2img_batch_png_info_props input:checked")];
+                Object.assign(told, {use_png_info: true, png_info_folder: text("png_info_dir"), png_info_fields: chosen.map((box) => box.value || box.name)});
             }
             return told;
         }
@@ -66,7 +89,7 @@ window.atelier = window.atelier || {};
 
         async copyTo(place) {
             const from = this.canvas(PLACES[this.place][1]);
-            if (!from.hasPicture) return atelier.toast("There is no picture to copy.");
+            if (!from || !from.hasPicture) return atelier.toast("There is no picture to copy.");
             const picture = await from.picture();
             this.receive(picture, place, false);
         }
@@ -83,8 +106,10 @@ window.atelier = window.atelier || {};
         follow() {
             const controls = document.getElementById("inpaint_controls");
             const place = this.place;
-            if (controls) controls.classList.toggle("shown", MASKED.includes(place));
+            if (controls) controls.classList.toggle("shown", MASKED.includes(place) || place === "batch");
             if (controls) controls.classList.toggle("sketching", place === "inpaint_sketch");
+            const copies = document.getElementById("img2img_copy_row");
+            if (copies) copies.classList.toggle("hidden", place === "batch");
             const preview = document.getElementById("img2img_scale_resolution_preview");
             const canvas = this.canvas(PLACES[place][1]);
             if (!preview || !canvas) return;

@@ -15,6 +15,8 @@ class Saving:
     samples_filename_pattern: str = param("", label="Images filename pattern",
                                           help="Such as [seed]-[prompt_spaces]; empty takes the usual one.")
     save_images_add_number: bool = param(True, label="Add number to filename when saving")
+    save_images_replace_action: str = param("Replace", label="Saving the image to an existing file",
+                                            choices=("Replace", "Add number suffix"))
     grid_save: bool = param(True, label="Always save all generated image grids")
     grid_format: str = param("png", label="File format for grids", choices=FORMATS)
     grid_only_if_multiple: bool = param(True, label="Do not save grids consisting of one picture")
@@ -128,6 +130,9 @@ class Img2Img:
                                        maximum=1, step=0.01, infotext="Extra noise")
     img2img_color_correction: bool = param(
         False, label="Apply color correction to img2img results to match original colors.")
+    img2img_batch_show_results_limit: int = param(
+        32, label="Show the first N batch img2img results in UI", minimum=-1, maximum=1000, step=1,
+        help="-1 shows all; all are saved.")
     img2img_fix_steps: bool = param(False, label="With img2img, do exactly the amount of steps the slider specifies")
     img2img_background_color: str = param("#ffffff", label="Fill transparent parts of the input image with this colour")
     return_mask: bool = param(False, label="Return the mask with the results")

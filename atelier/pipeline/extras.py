@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from PIL import Image
 from atelier.base.cancel import CancelToken
 from atelier.base.errors import BadRequest, Interrupted
 from atelier.base.events import Event
-from atelier.imaging.decode import FORMATS, open_image
+from atelier.imaging.decode import open_image
+from atelier.imaging.folder import pictures_in
 from atelier.params.extras import ExtrasRequest
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.extras_save import html_info, save_result
@@ -20,11 +21,6 @@ from atelier.pipeline.extras_state import ExtrasRun, PostPicture
 from atelier.pipeline.extras_steps import STEPS, PostStep
 from atelier.pipeline.services import Services
 from atelier.pipeline.state import Result
-
-#: endings of pictures in a folder that is worked on
-ENDINGS = tuple(sorted(
-    ending for ending, format in Image.registered_extensions().items() if format in FORMATS
-))  # fmt: skip
 
 
 def postprocess(
@@ -74,7 +70,7 @@ def _sources(run: ExtrasRun) -> list[tuple[str, Callable[[], Image.Image]]]:
     """(name of the file or "", the function that reads it) of every picture. Raises `BadRequest`."""
     given = run.request.input
     if given.folder:
-        return [(path.stem, _reader(run, path)) for path in _pictures_in(given.folder)]
+        return [(path.stem, _reader(run, path)) for path in pictures_in(given.folder, "input.folder")]
     if not given.images:
         raise BadRequest("input.images", "there is no picture.", remedy="Give one, or the name of a folder.")
     blobs = run.services.blobs
@@ -84,16 +80,6 @@ def _sources(run: ExtrasRun) -> list[tuple[str, Callable[[], Image.Image]]]:
         (names[index], lambda ref=ref, index=index: blobs.image(ref, f"input.images.{index}"))
         for index, ref in enumerate(given.images)
     ]
-
-
-def _pictures_in(folder: str) -> Iterator[Path]:
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise BadRequest("input.folder", f"there is no folder {folder}.", remedy="Check its name.")
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
-    if not found:
-        raise BadRequest("input.folder", f"there are no pictures in {folder}.", remedy="Choose another folder.")
-    return iter(found)
 
 
 def _reader(run: ExtrasRun, path: Path) -> Callable[[], Image.Image]:

@@ -13,7 +13,7 @@ from atelier.base.events import PictureReady
 from atelier.base.files import write_bytes, write_text
 from atelier.imaging.grid import grid_shape, make_grid
 from atelier.imaging.masks import mask_composite
-from atelier.imaging.naming import NameContext, default_pattern, file_stem, grid_stem, subfolder
+from atelier.imaging.naming import NameContext, default_pattern, file_stem, free_stem, grid_stem, subfolder
 from atelier.imaging.writer import MEDIA, encode, save_side_text
 from atelier.pipeline.infotext import SOURCE_HASH, describe, describe_frame
 from atelier.pipeline.sample import effective_sampler
@@ -158,6 +158,8 @@ def _write(run: Run, draft: PictureDraft, data: bytes) -> str:
                 if stem
                 else f"{run.services.numbering.take(folder):05d}"
             )
+        elif settings.save_images_replace_action == "Add number suffix":
+            stem = free_stem(folder, stem, draft.format)
         path = folder / f"{stem}.{draft.format}"
         write_bytes(path, data)
         if settings.save_txt and draft.infotext:

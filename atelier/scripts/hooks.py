@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from atelier.params.picture_batch import asked_batch
 from atelier.params.scripts import asked_script
 from atelier.pipeline.state import Pass, PlanDraft, Result, Run
 from atelier.plugins.hooks import hookimpl
+from atelier.scripts.batch import run_batch
 from atelier.scripts.catalogue import RUNNERS
 from atelier.scripts.inversion import INVERSION, inverted_noise
 from atelier.scripts.session import FIELDS
@@ -16,6 +18,9 @@ class ScriptHooks:
     @hookimpl
     def take_over(self, run: Run) -> Result | None:
         """Raises `BadRequest` for a script that is not there, and for values that it cannot take."""
+        batch = asked_batch(run.request)
+        if batch is not None:
+            return run_batch(run, batch)
         asked = asked_script(run.request)
         if asked is None:
             return None

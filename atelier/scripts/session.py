@@ -17,6 +17,7 @@ from atelier.base.events import Event, PictureReady, StepDone
 from atelier.base.log import fields, logger
 from atelier.base.refs import ImageRef
 from atelier.imaging.grid import grid_shape, make_grid
+from atelier.params.picture_batch import AskedBatch
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import request_to_json
 from atelier.params.scripts import AskedScript, without_script
@@ -55,16 +56,22 @@ class Made:
 
 
 class Session:
-    """`request` is the asked request without the script, its random seeds drawn: the same after a crash."""
+    """`request` is the asked request without the script, its random seeds drawn: the same after a crash.
 
-    def __init__(self, run: Run, asked: AskedScript, *, fixed_seeds: bool = True) -> None:
+    `base` replaces that request before the draw.
+    """
+
+    def __init__(
+        self, run: Run, asked: AskedScript | AskedBatch, *, base: GenerationRequest | None = None,
+        fixed_seeds: bool = True,
+    ) -> None:  # fmt: skip
         self.run = run
         self._publish = run.publish
         self.asked = asked
         self.values = asked.values
         self.settings = run.settings
         self.began = time.monotonic()
-        self.base = without_script(run.request)
+        self.base = without_script(run.request) if base is None else base
         self.request = self.fixed(self.base) if fixed_seeds else self.base
         self.made: list[Made] = []
         self._seen: Counter[str] = Counter()

@@ -16,6 +16,7 @@ from atelier.params.infotext import parse_infotext, paste
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import image_from, plain
 from atelier.web.panel import Panel
+from atelier.web.picture_batch import batch_values
 
 log = logger(__name__)
 
@@ -80,9 +81,7 @@ def request_of(app: App, panel: Panel, told: Mapping[str, Any], shown: tuple[Any
     if panel.area is not None:
         values["extras"] = dict(panel.area.pack(list(shown[count + 1 :])))
     if panel.tab == "img2img":
-        values |= _pictures(told, values)
-        if told.get("original") and values.get("mask.image"):
-            values |= _sketched(app, told, values)
+        values |= _sources(app, told, values)
     elif told.get("upscale"):
         values |= _finished(told["upscale"])
     return GenerationRequest().with_values(**values)
@@ -99,6 +98,16 @@ def _finished(told: Any) -> dict[str, Any]:
     known = paste(parse_infotext(str(told.get("infotext") or "")), GenerationRequest()).request.seed
     for name in ("seed", "subseed", "subseed_strength", "resize_from_w", "resize_from_h"):
         found[f"seed.{name}"] = getattr(known, name)
+    return found
+
+
+def _sources(app: App, told: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    if "batch" in told:
+        batch = batch_values(app, told)
+        return {**batch, "extras": {**values.get("extras", {}), **batch["extras"]}}
+    found = _pictures(told, values)
+    if told.get("original") and "mask.image" in found:
+        found |= _sketched(app, told, {**values, **found})
     return found
 
 

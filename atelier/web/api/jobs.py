@@ -25,6 +25,7 @@ from atelier.params.flat import flat_schema
 from atelier.params.merging import REQUESTS
 from atelier.params.names import get_model, get_vae
 from atelier.params.part_json import part_from_json, part_to_json
+from atelier.params.picture_batch import EXTRA
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import json_schema, request_from_json
 from atelier.store.jobs import JobRow
@@ -32,6 +33,7 @@ from atelier.web.api.common import FAILURES, OwnedApp, follow, image_store, json
 from atelier.web.api.extras import job_request
 from atelier.web.api.generate import check_scripts, flat_request, in_flat_words
 from atelier.web.auth import client_of, user_of
+from atelier.web.picture_batch import checked_batch
 
 router = APIRouter(prefix="/atelier/v1", tags=["Jobs"], responses=dict(FAILURES))
 
@@ -160,6 +162,10 @@ def _submit(app: App, kind: str, data: Mapping[str, Any], client: str, user: str
     try:
         request = flat_request(app, asked, kind) if flat else request_from_json(asked, store=image_store(app))
         _same_kind(kind, request)
+        if EXTRA in request.extras:
+            # Folders are checked for each request: whoever asks may reach less than the program.
+            extra = checked_batch(app, request).to_extra()
+            request = request.with_values(extras={**request.extras, EXTRA: extra})
         return app.submit(request, client=client, priority=priority, job_id=_text(data, "id"), user=user)
     except BadRequest as error:
         raise (in_flat_words(error) if flat else error) from error

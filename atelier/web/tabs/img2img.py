@@ -11,6 +11,7 @@ from atelier.web.forms import Form
 from atelier.web.guiding import guidance_accordion
 from atelier.web.markup import markup
 from atelier.web.panel import Panel, overrides, press, results, toprow, wires
+from atelier.web.picture_batch import place_batch
 
 #: (label, end of the tab's id, id of the canvas, its mode); the order is A1111's
 _MODES = (
@@ -61,6 +62,8 @@ def _pictures() -> None:
             with gr.Row():
                 place_canvas("img_inpaint_base", "picture", "Picture")
                 place_canvas("img_inpaint_mask", "picture", "Mask: white is painted anew")
+        with gr.Tab("Batch", id="batch", elem_id="img2img_batch_tab"):
+            place_batch()
     with gr.Row(elem_id="img2img_copy_row", elem_classes=["copy-row"]):
         markup("<span>Copy image to</span>", classes=["copy-label"])
         for label, name in _COPIES:
