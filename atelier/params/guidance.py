@@ -24,9 +24,8 @@ class GuidanceMethods:
     seg_scale: float = param(0.0, label="SEG scale", minimum=0, maximum=15, step=0.1, hard=(-100, 100), api="seg_scale",
                              elem="seg_scale", infotext="SEG scale",
                              help="Smoothed energy guidance: away from a guess with blurred attention; 3 is usual.")
-    seg_sigma: float = param(10000.0, label="SEG blur sigma", minimum=0, maximum=10000, step=1, hard=(0, 1e9),
-                             api="seg_sigma", elem="seg_sigma", infotext="SEG blur sigma",
-                             help="10000 and more blur completely.")
+    seg_sigma: float = param(10000.0, label="SEG blur sigma", hard=(0, 1e9), api="seg_sigma",
+                             elem="seg_sigma", infotext="SEG blur sigma", help="10000 and more blur completely.")
     layers: str = param("mid", label="Layers of PAG and SEG", api="pag_layers", elem="pag_layers",
                         infotext="PAG layers", max_length=200,
                         help="Blocks of the UNet whose attention is disturbed: mid, down.0 to down.3, up.0 to up.3, "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atelier.base.errors import BadRequest
+from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.refs import ImageRef
 from atelier.params.flat import request_from_flat, request_to_flat
 from atelier.params.guidance import MASTERS, SWITCHES, GuidanceMethods
@@ -160,3 +160,22 @@ def test_a_refiner_is_guided_by_its_own_layers(make, data):
     # And neither network keeps anything.
     plain = make(overrides={"sd_model_checkpoint": "tuned"})
     assert not np.array_equal(pixels(plain), pixels(alone))
+
+
+def limits(declaration):
+    """The values at which a declared value ends."""
+    low, high = declaration.param.limits
+    return [value for value in (low, high) if value is not None]
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_values_at_their_limits_give_a_picture_or_a_clear_failure(end, make):
+    on = {"rescale": 0.5, "pag_scale": 3.0, "seg_scale": 3.0, "sag_scale": 1.0, "freeu": True, "apg": True,
+          "threshold": True}  # fmt: skip
+    extreme = {d.name: limits(d)[end] for d in GuidanceMethods.part_declarations if d.kind == "float"}
+    for names in (set(extreme) - set(on), {"pag_scale", "seg_scale"}, {"sag_scale"}, {"rescale"}):
+        values = {**on, **{name: extreme[name] for name in names}}
+        try:
+            assert make(**paths(values), **{"sampling.steps": 2}).state == "done"
+        except AtelierError as error:
+            assert error.remedy

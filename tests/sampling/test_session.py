@@ -313,3 +313,19 @@ def test_noise_of_a_whole_batch_reaches_sde_samplers():
     usual, joint = (plan("DPM++ SDE", options=SamplerOptions(joint_noise=on)) for on in (False, True))
     assert not torch.equal(run(usual, cond, [1, 2]), run(joint, cond, [1, 2]))
     assert torch.equal(run(joint, cond, [1, 2]), run(joint, cond, [1, 2]))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("source", ["CPU", "NV"])
+def test_a_seed_gives_the_same_picture_in_every_run(name, source):
+    """With a variation, a resized seed and a delta, so that every kind of draw takes part."""
+    made, cond = plan(name, steps=4, options=SamplerOptions(s_churn=5.0, eta_ddim=0.7)), conditioning([1.0, 2.0])
+
+    def picture(seeds, subseeds, texts):
+        noise = PictureNoise(SHAPE, seeds, subseeds, 0.3, (16, 16), source, eta_seed_delta=31337)
+        return made.run(denoiser(product_network, texts, 3.0), made.start(noise.first()), noise)
+
+    both = picture([5, 6], [7, 8], cond)
+    assert torch.equal(both, picture([5, 6], [7, 8], cond))
+    assert torch.equal(both[1:], picture([6], [8], only(cond, 1)))
+    assert not torch.equal(both[1:], picture([6], [9], only(cond, 1)))

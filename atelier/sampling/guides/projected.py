@@ -55,5 +55,5 @@ class AdaptiveProjected:
 
 def _along(vector: Tensor, direction: Tensor) -> Tensor:
     """The part of each picture's vector that is parallel to its direction."""
-    flat, unit = vector.flatten(1).double(), torch.nn.functional.normalize(direction.flatten(1).double(), dim=1)
-    return ((flat * unit).sum(1, keepdim=True) * unit).to(vector.dtype).reshape(vector.shape)
+    unit = torch.nn.functional.normalize(direction.flatten(1), dim=1)
+    return ((vector.flatten(1) * unit).sum(1, keepdim=True) * unit).reshape(vector.shape)
