@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -9,10 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from atelier.base.errors import NotFound
+import psutil
+import torch
+
+from atelier.base.errors import NotFound, OutOfMemory
 from atelier.base.log import fields, logger
 from atelier.checkpoints.load import LoadedModel, Placement, load_checkpoint, with_vae
 from atelier.checkpoints.shelf import CheckpointFile, Shelf, VaeFile
+from atelier.device.memory import free_memory
 
 log = logger(__name__)
 
@@ -28,6 +33,15 @@ class _Open:
     stamp: Stamp | None
 
 
+def free_for_weights() -> int:
+    """Bytes of memory that can be had, what the system may put aside on disk included."""
+    return free_memory(torch.device("cpu")) + psutil.swap_memory().free
+
+
+def weight_bytes(model: LoadedModel) -> int:
+    return sum(weight.nbytes for module in model.components().values() for weight in module.parameters())
+
+
 def _nothing(_model: LoadedModel) -> None:
     """Listens to nothing."""
 
@@ -38,6 +52,7 @@ class Library:
 
     `on_opened` hears of every model that becomes current, `on_closed` of every model that is dropped, so that its
     components can be forgotten elsewhere. A failure while loading changes nothing: the previous model stays.
+    Only where the machine's memory cannot hold both is a model closed before the next is read.
     """
 
     def __init__(
@@ -47,12 +62,14 @@ class Library:
         limit: int = 1,
         on_opened: Callable[[LoadedModel], None] = _nothing,
         on_closed: Callable[[LoadedModel], None] = _nothing,
+        free_bytes: Callable[[], int] = free_for_weights,
     ) -> None:
         self.shelf = shelf
         self.placement = placement
         self.limit = limit
         self._on_opened = on_opened
         self._on_closed = on_closed
+        self._free_bytes = free_bytes
         self._open: OrderedDict[Path, _Open] = OrderedDict()
         self._held = 0
 
@@ -80,7 +97,7 @@ class Library:
         `checkpoint` None or "" means the current one, or the default. `vae` is a name, "Automatic" (the one that
         belongs to the checkpoint, else its own) or "None" (always its own). Without `vae_first` a VAE that belongs to
         the checkpoint comes before one that is named. Raises `NotFound`, `BadModelFile`,
-        `UnknownModel` or `ForbiddenPickle`; the model that was current then still is.
+        `UnknownModel`, `ForbiddenPickle` or `OutOfMemory`; the model that was current then still is.
         """
         file = self._resolve(checkpoint)
         wanted_vae = self._resolve_vae(vae, file, vae_first)
@@ -95,7 +112,7 @@ class Library:
             elif model is not self.current:
                 self._keep(model, entry.stamp)
             return model
-        model = load_checkpoint(file, self.placement, wanted_vae, self.shelf.allow_pickle)
+        model = self._load(file, wanted_vae)
         # Only now, when the model is whole: hashing a wrong file would be time lost.
         model = replace(model, file=self.shelf.hashed(file))
         self._keep(model, stamp, replaced=None if entry is None else entry.model)
@@ -107,7 +124,7 @@ class Library:
         if old is None:
             return self.open()
         file = self._resolve(old.file.name)
-        model = load_checkpoint(file, self.placement, old.vae_file, self.shelf.allow_pickle)
+        model = self._load(file, old.vae_file)
         self._keep(replace(model, file=self.shelf.hashed(file)), _stamp(file.path), replaced=old)
         return self.open(file.name, NONE if old.vae_file is None else old.vae_file.name)
 
@@ -147,9 +164,37 @@ class Library:
 
     def _close_surplus(self) -> None:
         while len(self._open) > max(1, self.limit, self._held):
-            _, old = self._open.popitem(last=False)
-            log.info("checkpoint closed %s", fields(file=old.model.file.name))
-            self._on_closed(old.model)
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        _, old = self._open.popitem(last=False)
+        log.info("checkpoint closed %s", fields(file=old.model.file.name))
+        self._on_closed(old.model)
+
+    def _load(self, file: CheckpointFile, vae: VaeFile | None) -> LoadedModel:
+        return load_checkpoint(
+            file, self.placement, vae, self.shelf.allow_pickle, lambda wanted: self._make_room(file, wanted)
+        )
+
+    def _make_room(self, file: CheckpointFile, wanted: int) -> None:
+        """Closes models, the one used longest ago first, as far as the weights need their room; a run's own stay.
+
+        Without this the system would end the process. Nothing is closed when even that would not be enough.
+        """
+        if self.placement.rest.type != "cpu" or wanted <= (free := self._free_bytes()):
+            return
+        given = 0 if self._held else sum(weight_bytes(model) for model in self.open_models)
+        if wanted > free + given:
+            raise OutOfMemory(
+                f"{file.name} needs {wanted / 1e9:.1f} GB of memory, and {(free + given) / 1e9:.1f} GB can be had.",
+                remedy="Close other programs, start with --precision half, or choose a smaller model.",
+                needed=wanted,
+                free=free + given,
+            )
+        while self._open and wanted > self._free_bytes():
+            self._close_oldest()
+            # Networks and what hangs on them point at each other.
+            gc.collect()
 
 
 def _path_of(vae: VaeFile | None) -> Path | None:

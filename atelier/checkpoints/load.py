@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,12 +94,21 @@ class LoadedModel(Model):
         return {"unet": self.denoiser, "vae": self.vae, "text_encoder": self.text_encoder, **second, **self.extras}
 
 
+def _no_need(_bytes: int) -> None:
+    """Takes it that there is room."""
+
+
 def load_checkpoint(
-    file: CheckpointFile, placement: Placement, vae: VaeFile | None = None, allow_pickle: bool = False
+    file: CheckpointFile,
+    placement: Placement,
+    vae: VaeFile | None = None,
+    allow_pickle: bool = False,
+    make_room: Callable[[int], None] = _no_need,
 ) -> LoadedModel:
     """Everything is checked against the header before the first weight is read.
 
-    `vae` is used instead of what the file has. Raises `BadModelFile`, `UnknownModel` or `ForbiddenPickle`.
+    `vae` is used instead of what the file has. `make_room` is told how many bytes will be read, when the file is known
+    to be sound. Raises `BadModelFile`, `UnknownModel` or `ForbiddenPickle`, and what `make_room` raises.
     """
     if file.path.is_dir():
         family, blueprint, sources = folder.open_folder(file.path, allow_pickle)
@@ -109,6 +119,7 @@ def load_checkpoint(
     elif not _has_vae(sources["vae"], blueprint.components["vae"]):
         raise BadModelFile(f"{file.path.name} has no VAE.", remedy=NO_VAE, path=str(file.path), missing=["vae"])
     plans = {name: _plan(blueprint.components[name], sources[name]) for name in blueprint.components}
+    make_room(sum(plan.numbers * placement.dtype(name).itemsize for name, plan in plans.items()))
     modules = {name: _filled(plan, placement, name) for name, plan in plans.items()}
     latent = blueprint.latent
     if not latent.preview:
@@ -178,6 +189,10 @@ class _Plan:
     module: nn.Module
     wanted: Mapping[str, fill.Piece]
     path: Path
+
+    @property
+    def numbers(self) -> int:
+        return sum(math.prod(piece.shape) for piece in self.wanted.values())
 
 
 def _plan(component: Component, source: fill.Source) -> _Plan:

@@ -7,7 +7,7 @@ import weakref
 import pytest
 import torch
 
-from atelier.base.errors import BadModelFile, NotFound, UnknownModel
+from atelier.base.errors import BadModelFile, NotFound, OutOfMemory, UnknownModel
 from atelier.checkpoints.library import Library
 from tests.checkpoints.files import LORA, SDXL, write_header_only
 from tests.checkpoints.test_load import inputs_for
@@ -56,6 +56,39 @@ def test_listeners_and_unload(models, shelf, placement):
     library.open("two")
     library.unload()
     assert heard == [("+", "one"), ("-", "one"), ("+", "two"), ("-", "two")] and library.current is None
+
+
+def size_of(model):
+    return sum(p.nbytes for module in model.components().values() for p in module.parameters())
+
+
+def test_where_memory_holds_one_the_old_model_is_closed_before_the_next_is_read(models, shelf, placement):
+    write_tiny_checkpoint(models, "one")
+    write_tiny_checkpoint(models, "two")
+    heard, free = [], [10**12]
+    library = Library(shelf, placement, on_closed=lambda m: (heard.append(m.file.stem), free.append(free.pop() + size)),
+                      free_bytes=lambda: free[-1])  # fmt: skip
+    size = size_of(library.open("one"))
+    free[:] = [size // 2]
+    assert library.open("two").file.stem == "two" and heard == ["one"]
+    # What a run holds stays, and so does everything where closing would not help.
+    for held, room in ((1, size // 2), (0, -size)):
+        free[:], heard[:] = [room], []
+        with library.holding(held), pytest.raises(OutOfMemory) as caught:
+            library.open("one")
+        assert heard == [] and library.current.file.stem == "two"
+        assert caught.value.fields["needed"] == size and "--precision half" in caught.value.remedy
+
+
+def test_a_wrong_file_closes_nothing(models, shelf, placement):
+    write_tiny_checkpoint(models, "one")
+    write_header_only(models / "wrong.safetensors", SDXL)
+    library = Library(shelf, placement, free_bytes=lambda: 10**12)
+    library.open("one")
+    library._free_bytes = lambda: 0
+    with pytest.raises(UnknownModel):
+        library.open("wrong")
+    assert library.current.file.stem == "one"
 
 
 def test_closed_models_give_their_memory_back(library):
