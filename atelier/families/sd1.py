@@ -157,15 +157,15 @@ def _prediction(params: Config, evidence: Evidence) -> Prediction:
 TOLD = MappingProxyType({"image": "class_labels", "guidance": "timestep_cond"})
 
 
-def call(model: Model, inputs: ModelInputs) -> torch.Tensor:  # [N, 4, h, w]
+def call(model: Model, inputs: ModelInputs, **extra: Any) -> torch.Tensor:  # [N, 4, h, w]
     """The network's raw output, in its own precision. `concat` is put behind the latents on the channel axis.
 
     `added` may hold "image", what an image variation is told of its picture, and "guidance", the embedded strength of
-    guidance. `residuals` holds nothing, or "down" (a tensor for each skip connection) and "middle" (one tensor).
+    guidance; `extra` is what other families tell beside that. `residuals` holds nothing, or "down" (a tensor for each
+    skip connection) and "middle" (one tensor).
     """
     device, dtype = place_of(model.denoiser)
     latents = inputs.latents if inputs.concat is None else torch.cat([inputs.latents, inputs.concat], dim=1)
-    extra: dict[str, Any] = {}
     if inputs.residuals:
         extra["down_block_additional_residuals"] = tuple(r.to(device, dtype) for r in inputs.residuals["down"])
         extra["mid_block_additional_residual"] = inputs.residuals["middle"].to(device, dtype)

@@ -17,7 +17,8 @@ from atelier.families.ldm_config import Config, params_of, unet_config, vae_conf
 from atelier.families.marks import marked_terminal, marked_velocity
 from atelier.families.model import Model, place_of
 from atelier.families.openclip import openclip_config
-from atelier.families.sd1 import FIRST, VAE_WIDTHS, vae_component
+from atelier.families.sd1 import FIRST, GUIDED, VAE_WIDTHS, vae_component
+from atelier.families.sd1 import call as call_unet
 from atelier.families.variants import VARIANTS, variant_of
 from atelier.sampling.prediction import Prediction
 from atelier.sampling.step import ModelInputs
@@ -114,8 +115,11 @@ def _unet(evidence: Evidence, params: Config, in_channels: int, numbers: int, po
     told = evidence.shapes[LABEL][1]
     if told <= pooled or (told - pooled) % numbers:
         raise ValueError(f"the denoiser is told {told} numbers, of which {pooled} are the text's")
+    guided = evidence.shapes.get(UNET_PREFIX + GUIDED)
     return {
         **unet_config(flat, in_channels),
+        # LCM models take the strength of guidance as an input.
+        "time_cond_proj_dim": None if guided is None else guided[1],
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": (told - pooled) // numbers,
         "projection_class_embeddings_input_dim": told,
@@ -161,26 +165,8 @@ def bad_configuration(error: Exception) -> BadModelFile:
 
 
 def call(model: Model, inputs: ModelInputs) -> torch.Tensor:  # [N, 4, h, w]
-    """The network's raw output, in its own precision. `concat` is put behind the latents on the channel axis.
-
-    `added` holds "pooled", the text's own vector, and "sizes", the numbers that it is told. `residuals` holds nothing,
-    or "down" (a tensor for each skip connection) together with "middle" (one tensor).
-    """
+    """As Stable Diffusion 1. `added` also holds "pooled", the text's own vector, and "sizes", the numbers beside it."""
     device, dtype = place_of(model.denoiser)
-    latents = inputs.latents if inputs.concat is None else torch.cat([inputs.latents, inputs.concat], dim=1)
-    extra: dict[str, Any] = {}
-    if inputs.residuals:
-        extra["down_block_additional_residuals"] = tuple(r.to(device, dtype) for r in inputs.residuals["down"])
-        extra["mid_block_additional_residual"] = inputs.residuals["middle"].to(device, dtype)
-    return model.denoiser(
-        latents.to(device, dtype),
-        inputs.t.to(device),
-        encoder_hidden_states=inputs.context.to(device, dtype),
-        added_cond_kwargs={
-            "text_embeds": inputs.added["pooled"].to(device, dtype),
-            # In full precision: half of it has no odd numbers above 2048.
-            "time_ids": inputs.added["sizes"].to(device),
-        },
-        return_dict=False,
-        **extra,
-    )[0]
+    # The numbers in full precision: half of it has no odd ones above 2048.
+    told = {"text_embeds": inputs.added["pooled"].to(device, dtype), "time_ids": inputs.added["sizes"].to(device)}
+    return call_unet(model, inputs, added_cond_kwargs=told)

@@ -44,7 +44,7 @@ def encode_pass(current: Pass, prompts: Sequence[str], negatives: Sequence[str])
     return Conditioning(
         positive=positive, negative=negative, concat=current.concat, blank_concat=current.blank_concat,
         added={**told, **current.added}, negative_added={**negative_told, **current.negative_added},
-        empty=_cached(current, ("",), replace(options, negative=True))[0] if settings.pad_cond_uncond else None,
+        empty=_cached(current, ("",), options)[0] if settings.pad_cond_uncond else None,
         pad=settings.pad_cond_uncond, follow=settings.pad_cond_uncond_v0,
     )  # fmt: skip
 

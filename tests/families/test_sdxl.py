@@ -18,6 +18,7 @@ from atelier.families.ldm import UNET_PREFIX, VAE_PREFIX, text_names, unet_names
 from atelier.families.openclip import OPEN_MARKS, openclip_names
 from atelier.families.sdxl import SDXL, encode
 from atelier.families.sdxl_refiner import SDXL_REFINER
+from atelier.sampling.step import ModelInputs
 from tests.checkpoints.files import write_header_only
 from tests.tiny_sdxl import TinyXL, xl_first, xl_second
 
@@ -228,3 +229,24 @@ def test_what_the_networks_are_told():
     facts = PictureFacts(width=768, height=1024, crop_top=8, crop_left=16, low_score=2.0, high_score=7.0)
     assert SDXL.sizes(facts) == ((1024, 768, 8, 16, 1024, 768),) * 2
     assert SDXL_REFINER.sizes(facts) == ((1024, 768, 8, 16, 7.0), (1024, 768, 8, 16, 2.0))
+
+
+def test_further_inputs_of_distilled_models_are_handed_on(base):
+    shapes = {**base[0], UNET_PREFIX + "time_embed.cond_proj.weight": (320, 256)}
+    with torch.device("meta"):
+        unet = SDXL.blueprint(Evidence(shapes)).components["unet"].build()
+    assert unet.config.time_cond_proj_dim == 256
+
+    class Network(torch.nn.Linear):
+        def forward(self, latents, t, **extra):
+            self.told = extra
+            return (latents,)
+
+    network = Network(1, 1)
+    added = {"pooled": torch.ones(1, 4), "sizes": torch.ones(1, 6), "guidance": torch.ones(1, 256)}
+    inputs = ModelInputs(
+        torch.ones(1, 4, 8, 8), torch.ones(1), torch.ones(1, 77, 8), (), torch.ones(1), added=added
+    )  # fmt: skip
+    SDXL.call(SimpleNamespace(denoiser=network), inputs)
+    assert network.told["timestep_cond"].shape == (1, 256)
+    assert set(network.told["added_cond_kwargs"]) == {"text_embeds", "time_ids"}
