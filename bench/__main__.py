@@ -18,7 +18,7 @@ import transformers
 
 from atelier.base.paths import PROGRAM
 from bench import machine
-from bench.checkpoints import write_random_checkpoint
+from bench.checkpoints import write_random_checkpoint, write_random_xl
 from bench.loading import measure_loading
 from bench.networks import measure_networks
 from bench.overhead import measure_overhead
@@ -32,6 +32,7 @@ from bench.variants import measure_variants
 STARTER = PROGRAM / "models" / "Stable-diffusion" / "atelier-starter.safetensors"
 #: pictures of the starter's own size, and small ones of a full-size model, so that a run ends in minutes
 SMALL, FULL = Scene(side=128, steps=20), Scene(side=256, steps=4)
+LARGE = Scene(side=256, steps=2)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Bench:
             yield name, studio, scene, full
         finally:
             studio.close()
+
+    def large_xl(self) -> Path:
+        """The same of Stable Diffusion XL, in half precision: 6.9 GB."""
+        path = self.work / "models-xl" / "random-xl.safetensors"
+        return path if path.exists() else write_random_xl(path)
 
     def large(self, dtype: torch.dtype) -> Path:
         """A full-size random checkpoint, made once and kept in the work folder for the next time."""
@@ -97,13 +103,25 @@ def networks(bench: Bench) -> Iterator[Figure]:
         yield from measure_networks(studio, folder, bench.effort(full), f"networks.{name}", full)
 
 
+def sdxl(bench: Bench) -> Iterator[Figure]:
+    """In half precision throughout, since twice that would be 14 GB. Nothing with --quick."""
+    if bench.quick:
+        return
+    yield from measure_loading(bench.large_xl(), "float16", bench.rounds or 1, "loading.sdxl")
+    studio = Studio(bench.work / "data-xl", bench.large_xl(), "half")
+    try:
+        yield from measure_pipeline(studio, LARGE, Effort(bench.rounds or 3, bench.rounds or 5), "diffusers.sdxl")
+    finally:
+        studio.close()
+
+
 def start(bench: Bench) -> Iterator[Figure]:
     yield from measure_start(bench.work, bench.rounds or (2 if bench.quick else 5))
 
 
 MEASURES: MappingProxyType[str, Callable[[Bench], Iterator[Figure]]] = MappingProxyType({
     "overhead": overhead, "diffusers": pipeline, "variants": variants, "loading": loading, "networks": networks,
-    "start": start,
+    "sdxl": sdxl, "start": start,
 })  # fmt: skip
 
 
@@ -117,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
                     "variants   memory formats, precisions, attention kernels\n"
                     "loading    time and peak memory of opening a checkpoint\n"
                     "networks   applying and removing a LoRA over one read of its weights\n"
+                    "sdxl       a full-size SDXL: opening it, and Atelier over diffusers' own pipeline\n"
                     "start      from the command line to the first page and picture",
     )  # fmt: skip
     made.add_argument("--quick", action="store_true", help="only the small model, in about two minutes")
@@ -126,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: as many as there are cores)")
     made.add_argument("--rounds", type=int, metavar="N", help="rounds of each comparison (default: until they agree)")
     made.add_argument("--work-dir", type=Path, metavar="DIR",
-                      help="keep the random full-size checkpoints (7 GB) here for the next time")  # fmt: skip
+                      help="keep the random full-size checkpoints (14 GB) here for the next time")  # fmt: skip
     return made
 
 

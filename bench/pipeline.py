@@ -1,4 +1,4 @@
-"""Pipeline: the same picture by diffusers' own StableDiffusionPipeline over the same modules, and the comparison."""
+"""Pipeline: the same picture by diffusers' own pipeline over the same modules, and the comparison."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 
+from atelier.checkpoints.load import LoadedModel
+from atelier.families.clip import load_tokenizer
 from bench.bare import BareLoop, difference
 from bench.report import Figure, figure, over
 from bench.studio import Scene, Studio
@@ -31,10 +33,7 @@ class Pipeline:
             timestep_spacing="linspace", steps_offset=1,
             prediction_type="v_prediction" if model.prediction.kind == "v" else "epsilon",
         )  # fmt: skip
-        self.pipe = StableDiffusionPipeline(
-            vae=model.vae, text_encoder=model.text_encoder, tokenizer=model.tokenizer, unet=model.denoiser,
-            scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-        )  # fmt: skip
+        self.pipe = _pipe(model, scheduler)
         self.pipe.set_progress_bar_config(disable=True)
         scheduler.set_timesteps(sigmas=self.sigmas)
         self.latents = loop.start / float(scheduler.init_noise_sigma)
@@ -53,6 +52,21 @@ class Pipeline:
                 latents=self.latents.to(self.pipe.unet.dtype), callback_on_step_end=ended,
             ).images  # fmt: skip
         return clock.figures(), np.asarray(images[0])
+
+
+def _pipe(model: LoadedModel, scheduler: EulerDiscreteScheduler) -> DiffusionPipeline:
+    parts = dict(vae=model.vae, text_encoder=model.text_encoder, tokenizer=model.tokenizer, unet=model.denoiser,
+                 scheduler=scheduler)  # fmt: skip
+    if model.text_encoder_2 is None:
+        return StableDiffusionPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    # Filled up with "!", which has the number 0, as SDXL's second tokenizer is published.
+    second = load_tokenizer()
+    second.pad_token = "!"
+    return StableDiffusionXLPipeline(
+        **parts, text_encoder_2=model.text_encoder_2, tokenizer_2=second, add_watermarker=False
+    )
 
 
 def measure_pipeline(studio: Studio, scene: Scene, effort: Effort, name: str) -> Iterator[Figure]:

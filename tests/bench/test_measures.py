@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from atelier.checkpoints.detect import identify
+from atelier.checkpoints.fill import Source, build_empty, match_tensors
 from atelier.checkpoints.header import read_safetensors_header
 from atelier.families.ldm_config import bundled, read_config
 from bench import __main__ as program
 from bench import machine
 from bench.bare import BareLoop, difference
-from bench.checkpoints import write_random_checkpoint
+from bench.checkpoints import write_random_checkpoint, write_random_xl
 from bench.loading import measure_loading
 from bench.networks import measure_networks
 from bench.overhead import measure_overhead
@@ -24,6 +26,7 @@ from bench.studio import Scene, Studio
 from bench.timing import Effort
 from bench.variants import measure_variants
 from tests.tiny import TinySizes, tiny_yaml, write_tiny_checkpoint
+from tests.tiny_sdxl import write_tiny_xl
 
 SCENE, EFFORT = Scene(side=64, steps=3), Effort(least=2, most=2, warmup=0)
 
@@ -84,6 +87,14 @@ def test_diffusers(studio):
     assert largest <= 2
 
 
+def test_diffusers_and_sdxl(tmp_path):
+    """The whole recipe against diffusers' own pipeline, with both text encoders and the size told."""
+    studio = Studio(tmp_path / "data", write_tiny_xl(tmp_path / "models"))
+    found = by_name(measure_pipeline(studio, SCENE, EFFORT, "xl"))
+    studio.close()
+    assert int(found["xl.step"].note.split("difference ")[1].split("/")[0]) <= 1
+
+
 def test_variants_leave_the_model_as_it_was(studio):
     before = {k: (v.dtype, v.stride()) for k, v in studio.model.denoiser.state_dict().items()}
     _, picture = studio.paint(SCENE)
@@ -125,6 +136,22 @@ def test_a_random_checkpoint_is_full_size_without_a_configuration(monkeypatch, t
     assert bundled("sd1")["model"]["params"]["unet_config"]["params"]["model_channels"] == 320
     with pytest.raises(Exception, match="full.safetensors"):
         read_safetensors_header(path)
+
+
+def test_the_header_of_a_full_size_sdxl_is_one_that_opens(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.checkpoints._random", lambda name, shape, generator: torch.empty(0))
+    path = write_random_xl(tmp_path / "xl.safetensors")
+    size = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + size])
+    path.write_bytes(path.read_bytes()[: 8 + size])
+    with open(path, "r+b") as file:
+        file.truncate(8 + size + max(e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"))
+    family, _, evidence = identify(read_safetensors_header(path))
+    source = Source(path, read_safetensors_header(path).tensors)
+    assert family.name == "sdxl"
+    for component in family.blueprint(evidence).components.values():
+        assert match_tensors(build_empty(component, path), component, source)
+    assert path.stat().st_size - 8 - size == 2 * (2_567_463_684 + 83_653_863 + 123_060_480 + 694_659_840)
 
 
 def test_the_set_up_check_needs_an_environment_of_the_launcher(tmp_path, monkeypatch):

@@ -233,8 +233,9 @@ def test_what_the_networks_are_told():
 
 def test_further_inputs_of_distilled_models_are_handed_on(base):
     shapes = {**base[0], UNET_PREFIX + "time_embed.cond_proj.weight": (320, 256)}
+    component = SDXL.blueprint(Evidence(shapes)).components["unet"]
     with torch.device("meta"):
-        unet = SDXL.blueprint(Evidence(shapes)).components["unet"].build()
+        unet = component.build()
     assert unet.config.time_cond_proj_dim == 256
 
     class Network(torch.nn.Linear):
