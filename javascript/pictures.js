@@ -74,6 +74,7 @@ window.atelier = window.atelier || {};
                     act("mask", "Send to inpaint", () => this.send(picture, "inpaint")),
                     act("ruler", "Send to Extras", () => this.send(picture, "extras")),
                     make("a.tool-link", {href: picture.url, download: picture.name, title: "Download", "aria-label": "Download"}, atelier.icon("download")),
+                    act("reuse", "Run again and compare", () => this.again(picture)),
                     act("close", "Close", () => { this.side.hidden = true; })),
                 make("div.infotext", {}, make("div.atelier-fill", {}, make("p.quiet", {}, `${picture.name} · ${picture.width}×${picture.height}`), ...atelier.infotextParts(picture.infotext))));
             [...this.grid.children].forEach((item, at) => item.classList.toggle("selected", at === index));
@@ -86,6 +87,19 @@ window.atelier = window.atelier || {};
                 picture.favourite = told.favourite;
                 this.render();
                 this.choose(index);
+            } catch (error) {
+                atelier.toast(error.message, error.remedy, "error");
+            }
+        }
+
+        // In PNG Info, where there is room for the report.
+        async again(picture) {
+            try {
+                const blob = await (await fetch(picture.url)).blob();
+                atelier.tabs.open("tab_pnginfo");
+                const canvas = await atelier.present("#pnginfo_image atelier-canvas");
+                await canvas.setFile(new File([blob], picture.name, {type: blob.type}));
+                atelier.pnginfo.replay();
             } catch (error) {
                 atelier.toast(error.message, error.remedy, "error");
             }

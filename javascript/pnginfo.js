@@ -26,9 +26,15 @@ window.atelier = window.atelier || {};
 
         async taken(file) {
             this.file = file;
+            atelier.fillHtml(document.getElementById("pnginfo_replay_result"));
             if (!file) return this.show("");
             const told = await atelier.readParameters(file);
             this.show(told ? told.info : "", told ? told.program : "", told ? told.original : "");
+        },
+
+        replay() {
+            if (!this.file) return atelier.toast("There is no picture to make again.");
+            atelier.replay.run(() => this.file, document.getElementById("pnginfo_replay_result"));
         },
 
         async sendTo(place) {

@@ -57,6 +57,13 @@ class BlobStore:
     def has(self, ref: ImageRef | str) -> bool:
         return self._place(_digest(ref)).is_file()
 
+    def find(self, start: str) -> str | None:
+        """The hash of a kept picture that begins so, given by at least 8 digits; None when there is none."""
+        if not re.fullmatch(r"[0-9a-f]{8,64}", start):
+            return None
+        names = (path.name for path in (self.folder / start[:2]).glob(f"{start}*"))
+        return next((name for name in names if _NAME.fullmatch(name)), None)
+
     def path(self, ref: ImageRef | str) -> Path:
         """Raises `NotFound` when the blob is not, or no longer, here."""
         path = self._place(_digest(ref))

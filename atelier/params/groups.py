@@ -286,6 +286,8 @@ class Infotext:
     add_vae_name_to_info: bool = param(True, label="Add VAE name to generation information")
     add_vae_hash_to_info: bool = param(True, label="Add VAE hash to generation information")
     add_version_to_infotext: bool = param(True, label="Add program version to generation information")
+    add_replay_to_infotext: bool = param(True, label="Add what a replay needs to generation information",
+                                         help="Device, precision, attention, torch and the hash of a source picture.")
     add_user_name_to_info: bool = param(False, label="Add user name to generation information")
     textual_inversion_add_hashes_to_infotext: bool = param(True, label="Add embedding hashes to infotext")
     disable_weights_auto_swap: bool = param(True, label="Ignore the checkpoint when pasting parameters")

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from atelier.params.infotext import HEAD, infotext_fields, settings_fields, write_infotext
+from atelier.params.replay import KEY as REPLAY
 from atelier.params.request import USER_PART
+from atelier.pipeline.conditions import conditions_text
 from atelier.pipeline.guidance import merging_ratio
 from atelier.pipeline.refiner import refined_passes
 from atelier.pipeline.sample import effective_sampler
@@ -19,7 +21,13 @@ SOURCE_HASH = "Init image hash"
 
 def describe(run: Run, picture: PlannedPicture, extra: Mapping[str, Any] | None = None) -> str:
     """The infotext of one picture: its full prompt with network tags, and everything a reader would not assume."""
-    return write_infotext(picture.prompt, picture.negative, _facts(run, picture), {**_extras(run), **(extra or {})})
+    more = {**_extras(run), **(extra or {}), **_conditions(run, picture)}
+    return write_infotext(picture.prompt, picture.negative, _facts(run, picture), more)
+
+
+def _conditions(run: Run, picture: PlannedPicture) -> dict[str, Any]:
+    text = conditions_text(run, picture)
+    return {REPLAY: text} if text else {}
 
 
 def describe_frame(frame: Frame) -> str:

@@ -65,6 +65,11 @@ class PictureIndex:
         row = self._db.one("SELECT * FROM pictures WHERE path = ?", (storable(path),))
         return None if row is None else _picture(row)
 
+    def by_hash(self, sha256: str) -> PictureRow | None:
+        """The newest picture with these bytes."""
+        row = self._db.one("SELECT * FROM pictures WHERE sha256 = ? ORDER BY id DESC LIMIT 1", (sha256,))
+        return None if row is None else _picture(row)
+
     def of_job(self, job: str) -> PictureRows:
         """In the order of saving."""
         return [_picture(r) for r in self._db.query("SELECT * FROM pictures WHERE job = ? ORDER BY id", (job,))]

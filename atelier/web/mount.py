@@ -25,7 +25,7 @@ from atelier.web.server import build_server
 SCRIPTS = (
     "doors.js", "tabs.js", "api.js", "icons.js", "job.js", "status.js", "accordion.js", "progress.js", "lightbox.js",
     "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js", "menu.js", "infotext.js", "hires.js",
-    "panel.js", "legacy.js", "img2img.js", "files.js", "extras.js", "pnginfo.js", "merger.js", "queue.js",
+    "panel.js", "legacy.js", "img2img.js", "files.js", "extras.js", "replay.js", "pnginfo.js", "merger.js", "queue.js",
     "pictures.js", "settings.js", "extensions.js", "start.js",
 )  # fmt: skip
 #: after those of extensions

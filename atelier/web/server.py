@@ -20,7 +20,19 @@ from atelier.base.log import fields, logger
 from atelier.base.version import PROGRAM_VERSION
 from atelier.web import files
 from atelier.web.answers import Json, failure, http_failure, path_of, validation_failure
-from atelier.web.api import extras, generate, jobs, merging, models, pictures, progress, scripts, settings, system
+from atelier.web.api import (
+    extras,
+    generate,
+    jobs,
+    merging,
+    models,
+    pictures,
+    progress,
+    replay,
+    scripts,
+    settings,
+    system,
+)
 from atelier.web.auth import API_PREFIXES, Gate, accounts_from, check_exposure, words
 from atelier.web.middleware import BodyLimit, Clock, started_flag
 
@@ -28,7 +40,7 @@ log = logger(__name__)
 
 ROUTERS = (
     generate.router, extras.router, progress.router, models.router, settings.router, system.router, jobs.router,
-    merging.router, pictures.router, scripts.router, files.router,
+    merging.router, replay.router, pictures.router, scripts.router, files.router,
 )  # fmt: skip
 
 

@@ -20,4 +20,7 @@ def build() -> None:
                                      ("extras", "extras")):  # fmt: skip
                     button = gr.Button(f"Send to {label}", elem_id=f"pnginfo_send_to_{place}", size="sm", min_width=80)
                     press(button, f"atelier.pnginfo.sendTo('{place}')")
+                again = gr.Button("Run again and compare", elem_id="pnginfo_replay", size="sm", min_width=80)
+                press(again, "atelier.pnginfo.replay()")
+            markup("", elem_id="pnginfo_replay_result", classes=["replay"])
             hidden_text("pnginfo_generation_info")

@@ -1,0 +1,49 @@
+"""The conditions of a run: what decides the last bits of its pictures and has no place in the request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from atelier.params.replay import DIGITS, MASK, RESIZE, SETTINGS, SOURCE, write_conditions
+from atelier.pipeline.state import PlannedPicture, Run
+
+
+def conditions_text(run: Run, picture: PlannedPicture) -> str | None:
+    """What infotext tells under `Replay`; None where the setting says so."""
+    if not run.settings.add_replay_to_infotext:
+        return None
+    return write_conditions({**_device(run), **_pictures(run, picture), **_settings(run)})
+
+
+def _device(run: Run) -> dict[str, Any]:
+    model, device = run.model, run.model.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    text = next(model.text_encoder.parameters()).dtype
+    return {
+        "device": name, "precision": _word(model.unet_dtype), "text encoder": _word(text),
+        "VAE": _word(model.vae_dtype), "attention": run.services.ladder.attention.chosen.kernel,
+        "torch": torch.__version__.partition("+")[0],
+    }  # fmt: skip
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _pictures(run: Run, picture: PlannedPicture) -> dict[str, Any]:
+    """The source of this picture and its mask, by the hashes of their files."""
+    source, mask = run.request.source, run.request.mask.image
+    if not source.images:
+        return {}
+    own = source.images[picture.index % max(1, run.request.batch.size) % len(source.images)]
+    return {
+        SOURCE: own.sha256[:DIGITS], MASK: mask.sha256[:DIGITS] if mask is not None else None,
+        RESIZE: source.resize_mode or None,
+    }  # fmt: skip
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    known, settings = run.services.declarations, run.settings
+    return {name: settings[name] for name in SETTINGS if name in known and settings[name] != known[name].default}

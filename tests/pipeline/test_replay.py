@@ -1,0 +1,57 @@
+"""Replay over a tiny model: a picture that was made comes out again to the last bit, and changes are named."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from atelier.base.cancel import CancelToken
+from atelier.params.replay import recorded
+from atelier.params.request import GenerationRequest
+from atelier.params.schema import request_to_json
+from atelier.params.settings import Settings
+from atelier.pipeline.replay import replay
+from atelier.pipeline.services import Services
+from atelier.pipeline.work import Work
+
+SMALL = {"size.width": 64, "size.height": 64, "sampling.steps": 3, "seed.seed": 7, "prompt.positive": "a cat"}
+
+
+@pytest.fixture
+def again(services: Services, settings: Settings) -> Callable[..., dict[str, Any]]:
+    def run(request: GenerationRequest, original: Any, infotext: str) -> dict[str, Any]:
+        payload = {"request": request_to_json(request), "original": dataclasses.asdict(original), "infotext": infotext}
+        work = Work(payload, services, settings.snapshot(), CancelToken(), lambda event: None, "job")
+        return replay(work)["replay"]
+
+    return run
+
+
+def test_the_same_request_gives_the_same_pixels(make, again):
+    made = make().pictures[0]
+    request = GenerationRequest().with_values(**SMALL)
+    report = again(request, made.ref, made.infotext)
+    assert (report["largest"], report["mean"], report["conditions"]) == (0, 0.0, [])
+    other = again(request.with_values(**{"seed.seed": 8}), made.ref, made.infotext)
+    assert other["largest"] > 0 and other["mean"] > 0
+    assert other["conditions"] == [{"name": "Seed", "recorded": "7", "now": "8"}]
+    larger = again(request.with_values(**{"size.width": 128}), made.ref, made.infotext)
+    assert "largest" not in larger and larger["sizes"] == [[64, 64], [128, 64]]
+
+
+def test_infotext_records_the_conditions(make, services, settings):
+    source = services.blobs.put_image(Image.new("RGB", (64, 64), "teal"))
+    made = make(GenerationRequest().with_values(**{"source.images": (source,), "source.resize_mode": 1}))
+    conditions = recorded(made.pictures[0].infotext)[1]
+    assert conditions["device"] == "cpu" and conditions["precision"] == conditions["VAE"] == "float32"
+    assert conditions["attention"] and conditions["torch"].startswith("2.")
+    assert conditions["source"] == source.sha256[:16] and conditions["resize mode"] == "1"
+    assert services.blobs.find(conditions["source"]) == source.sha256
+    settings.update({"add_replay_to_infotext": False}, save=False)
+    assert recorded(make().pictures[0].infotext)[1] == {}
+    settings.update({"add_replay_to_infotext": True, "comma_padding_backtrack": 5}, save=False)
+    assert recorded(make().pictures[0].infotext)[1]["comma_padding_backtrack"] == "5"
