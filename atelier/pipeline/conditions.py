@@ -23,7 +23,7 @@ def _device(run: Run) -> dict[str, Any]:
     text = next(model.text_encoder.parameters()).dtype
     return {
         "device": name, "precision": _word(model.unet_dtype), "text encoder": _word(text),
-        "VAE": _word(model.vae_dtype), "attention": run.services.ladder.attention.chosen.kernel,
+        "vae": _word(model.vae_dtype), "attention": run.services.ladder.attention.chosen.kernel,
         "torch": torch.__version__.partition("+")[0],
     }  # fmt: skip
 

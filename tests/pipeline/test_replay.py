@@ -47,7 +47,7 @@ def test_infotext_records_the_conditions(make, services, settings):
     source = services.blobs.put_image(Image.new("RGB", (64, 64), "teal"))
     made = make(GenerationRequest().with_values(**{"source.images": (source,), "source.resize_mode": 1}))
     conditions = recorded(made.pictures[0].infotext)[1]
-    assert conditions["device"] == "cpu" and conditions["precision"] == conditions["VAE"] == "float32"
+    assert conditions["device"] == "cpu" and conditions["precision"] == conditions["vae"] == "float32"
     assert conditions["attention"] and conditions["torch"].startswith("2.")
     assert conditions["source"] == source.sha256[:16] and conditions["resize mode"] == "1"
     assert services.blobs.find(conditions["source"]) == source.sha256
