@@ -45,6 +45,7 @@ from atelier.params.groups import GROUPS
 from atelier.params.schema import request_from_json
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.cache import EncodingCache
+from atelier.pipeline.describe import DescribeRun, describe
 from atelier.pipeline.extras import postprocess
 from atelier.pipeline.hires import LATENT_MODES
 from atelier.pipeline.notes import PassingNotes
@@ -94,7 +95,7 @@ class Engine:
             MappingProxyType({
                 "txt2img": self._generate, "img2img": self._generate, "load_model": self._load_model,
                 "unload_model": self._unload_model, "refresh": self._refresh, "memory": self._memory,
-                "extras": self._postprocess,
+                "extras": self._postprocess, "interrogate": self._describe,
                 **{kind: self._works(run) for kind, run in WORKS.items()},
             })
         )  # fmt: skip
@@ -185,6 +186,9 @@ class Engine:
         request = extras_from_json(job.payload)
         run = postprocess(request, self.services, settings=settings, token=token, publish=publish, job=job.id)
         return run.to_json()
+
+    def _describe(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
+        return describe(job.payload, DescribeRun(settings, self.services, token, publish, job.id))
 
     def _load_model(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
         publish(StageChanged(job=job.id, stage="loading model"))

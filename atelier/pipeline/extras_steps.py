@@ -11,6 +11,7 @@ from PIL import Image, ImageChops, ImageOps
 from atelier.base.errors import BadRequest
 from atelier.imaging.crop import Bounds, Interest, best_size, crop_to, focal_crop, is_oversized, split_oversized
 from atelier.params.extras import FLIPS, OBJECTIVES, SCALE_TO
+from atelier.pipeline.describe import rules_of
 from atelier.pipeline.extras_state import ExtrasRun, PostPicture
 
 
@@ -183,7 +184,8 @@ def _background(run: ExtrasRun, picture: PostPicture) -> None:
 def _caption(run: ExtrasRun, picture: PostPicture) -> None:
     models = {"Deepbooru": "deepdanbooru", "BLIP": "blip"}
     texts = [picture.caption] if picture.caption else []
-    texts += [run.services.tools.caption(models[by], picture.image, run.settings, run.watch())
+    rules = rules_of(run.settings)
+    texts += [run.services.tools.describe(picture.image, models[by], rules, run.watch())
               for by in run.request.caption.by]  # fmt: skip
     picture.caption = ", ".join(text for text in texts if text)
 

@@ -206,6 +206,7 @@ class CodeFormer(nn.Module):
 
 def restyled(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:  # [B, C, h, w]
     """Each channel with the mean and spread that it has in `style` (adaptive instance normalisation)."""
+
     def facts(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         flat = x.flatten(2)
         return flat.mean(-1)[..., None, None], (flat.var(-1) + 1e-5).sqrt()[..., None, None]

@@ -110,6 +110,7 @@ class Faces:
         self, restorer: Restorer, opened: Opened, face: Image.Image, weight: float, watch: Watch
     ) -> Image.Image:
         values = torch.from_numpy(np.asarray(face, dtype=np.float32).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+
         def work() -> torch.Tensor:
             with self._bench.using(opened, restorer.name.lower(), watch, working=1 << 30) as device:
                 dtype = next(opened.module.parameters()).dtype

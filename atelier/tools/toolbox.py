@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
 
-from atelier.base.errors import AtelierError
+from atelier.base.errors import AtelierError, NotFound
 from atelier.base.paths import Paths
 from atelier.device.residency import Residency
+from atelier.tools.background import Background
 from atelier.tools.bench import Workbench
+from atelier.tools.caption import Captioner, CaptionRules
 from atelier.tools.faces import Faces
 from atelier.tools.model_upscaler import model_upscalers
+from atelier.tools.tags import Tagger, TagRules
 from atelier.tools.upscale import Upscaler
 from atelier.tools.watch import Watch
+
+#: what `describe` may be asked for
+DESCRIBERS = ("clip", "deepdanbooru", "blip")
+
+
+@dataclass(frozen=True)
+class DescribeRules:
+    captions: CaptionRules = CaptionRules()
+    tags: TagRules = TagRules()
 
 
 class Toolbox:
@@ -31,6 +44,9 @@ class Toolbox:
     def _set_up(self, bench: Workbench) -> None:
         self.bench = bench
         self.faces = Faces(self.paths, bench)
+        self.captioner = Captioner(self.paths, bench)
+        self.tagger = Tagger(self.paths)
+        self.background = Background(self.paths)
 
     @property
     def allow_pickle(self) -> bool:
@@ -60,5 +76,21 @@ class Toolbox:
         """Why a face restorer cannot be used, or None."""
         return self.faces.missing(name)
 
+    def foreground(self, image: Image.Image, watch: Watch) -> Image.Image:
+        """What is in front, as a mask. Raises `ModelMissing`."""
+        return self.background.mask(image, watch)
+
+    def describe(self, image: Image.Image, model: str, rules: DescribeRules, watch: Watch) -> str:
+        """`model` is clip, blip or deepdanbooru. Raises `ModelMissing`, `NotFound`."""
+        if model == "deepdanbooru":
+            return self.tagger.tags(image, rules.tags, watch)
+        if model == "blip":
+            return self.captioner.caption(image, rules.captions, watch)
+        if model == "clip":
+            return self.captioner.interrogate(image, rules.captions, watch)
+        raise NotFound(f"There is no model {model!r} for descriptions.", remedy=f"Use {', '.join(DESCRIBERS)}.")
+
     def close(self) -> None:
+        self.background.close()
+        self.tagger.close()
         self.bench.close()

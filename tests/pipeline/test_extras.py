@@ -251,3 +251,46 @@ def test_the_same_upscalers_serve_hires_fix_and_img2img(data):
     generate(GenerationRequest().with_values(**small, **{"source.images": (ref,)}), services,
              settings=settings.snapshot())  # fmt: skip
     assert seen[1][:2] == ((32, 32), (64, 64))
+
+
+def test_captions_are_written_beside_the_pictures(run, services, tmp_path, monkeypatch):
+    monkeypatch.setattr(services.tools, "describe", lambda image, model, rules, watch: f"by {model}")
+    caption = {"caption.enabled": True, "caption.by": ("Deepbooru", "BLIP"), "output.folder": str(tmp_path / "set")}
+    (tmp_path / "in").mkdir()
+    photo().save(tmp_path / "in" / "a.png")
+    paths = {"input.folder": str(tmp_path / "in"), **caption}
+    run(**paths)
+    side = tmp_path / "set" / "a.txt"
+    assert side.read_text() == "by deepdanbooru, by blip"
+    side.write_text("mine")
+    for action, text in (("Keep", "mine"), ("Append", "mine by deepdanbooru, by blip")):
+        run(overrides={"postprocessing_existing_caption_action": action}, **paths)
+        assert side.read_text() == text
+    run(overrides={"postprocessing_existing_caption_action": "Ignore"}, **paths)
+    assert side.read_text() == "by deepdanbooru, by blip"
+
+
+def test_the_background_becomes_transparent(run, services, monkeypatch):
+    mask = Image.new("L", (40, 30), 0)
+    mask.paste(255, (10, 10, 20, 20))
+    monkeypatch.setattr(services.tools, "foreground", lambda image, watch: mask)
+    cut = run(photo(), overrides={"samples_format": "jpg"}, **{"background.enabled": True})
+    assert cut.images[0].mode == "RGBA" and np.array_equal(np.asarray(cut.images[0])[..., 3], np.asarray(mask))
+    assert cut.pictures[0].path.endswith(".png")
+    assert run(photo(), **{"background.enabled": True, "background.mask_only": True}).images[0].mode == "L"
+
+
+def test_visibility_blends_restored_faces(run, services, monkeypatch):
+    seen = []
+
+    def restore(name, image, weight, watch):
+        seen.append((name, weight))
+        return Image.new("RGB", image.size, "white")
+
+    monkeypatch.setattr(services.tools, "restore_faces", restore)
+    result = run(Image.new("RGB", (8, 8)), **{"gfpgan.enabled": True, "gfpgan.visibility": 0.5,
+                 "codeformer.enabled": True, "codeformer.visibility": 0.5, "codeformer.weight": 0.2})  # fmt: skip
+    assert seen == [("GFPGAN", 0.5), ("CodeFormer", 0.2)]
+    assert np.asarray(result.images[0])[0, 0, 0] == 191
+    wanted = "GFPGAN visibility: 0.5, CodeFormer visibility: 0.5, CodeFormer weight: 0.2"
+    assert result.pictures[0].infotext.endswith(wanted)

@@ -1,4 +1,4 @@
-"""POST /sdapi/v1/extra-single-image and extra-batch-images, as A1111 answers them; nothing is saved."""
+"""POST /sdapi/v1/extra-single-image, extra-batch-images and interrogate, as A1111 answers; nothing is saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from atelier.app import App
-from atelier.base.errors import BadRequest, Conflict
+from atelier.base.errors import BadRequest, Conflict, NotFound
 from atelier.imaging.decode import open_image
 from atelier.imaging.writer import encode
 from atelier.params.extras import ExtrasRequest
@@ -22,11 +22,15 @@ from atelier.params.extras_schema import (
     flat_extras_schema,
     in_flat_extras_words,
 )
+from atelier.params.schema import image_from, plain
 from atelier.params.settings import SettingsSnapshot
 from atelier.store.jobs import JobRow
 from atelier.web.api.common import FAILURES, OwnedApp, image_store, json_body, json_schema_body, until_ended
 from atelier.web.auth import client_of
 from atelier.web.folders import checked_folder
+
+#: who may be asked for a description
+DESCRIBERS = ("clip", "deepdanbooru", "blip")
 
 router = APIRouter(tags=["A1111: extras"], responses=dict(FAILURES))
 
@@ -61,6 +65,38 @@ async def extra_batch_images(request: Request, app: OwnedApp) -> dict[str, Any]:
     row = await _run(request, app, BATCH)
     images, info = await run_in_threadpool(_answer, app, row)
     return {"html_info": info, "images": images}
+
+
+class CaptionAnswer(BaseModel):
+    caption: str = Field(description="What the picture shows.")
+
+
+@router.post(
+    "/sdapi/v1/interrogate", response_model=CaptionAnswer,
+    openapi_extra=json_schema_body({
+        "type": "object",
+        "properties": {
+            "image": {"type": "string", "description": "The picture as base64."},
+            "model": {"type": "string", "enum": list(DESCRIBERS), "default": "clip", "description": "Who describes."},
+        },
+        "required": ["image"],
+    }),
+)  # fmt: skip
+async def interrogate(request: Request, app: OwnedApp) -> dict[str, Any]:
+    """Describes a picture: clip gives a sentence, deepdanbooru tags."""
+    data = await json_body(request)
+    if data.get("image") is None:
+        raise NotFound("There is no picture.", remedy="Send image as base64.")
+    model = data.get("model", "clip")
+    if model not in DESCRIBERS:
+        raise NotFound("Model not found", remedy=f"Use one of: {', '.join(DESCRIBERS)}.")
+    ref = await run_in_threadpool(lambda: image_from(data["image"], "image", image_store(app)))
+    payload = {"image": plain(ref), "model": model}
+    ticket = await run_in_threadpool(lambda: app.submit_job("interrogate", payload, client=client_of(request)))
+    row = await until_ended(app, ticket.id)
+    if row.result is None or row.state in ("cancelled", "stopped"):
+        raise Conflict("The job was cancelled.", remedy="Send it again.", job=row.id)
+    return {"caption": str(row.result.get("caption", ""))}
 
 
 async def _run(request: Request, app: App, form: str) -> JobRow:

@@ -102,3 +102,13 @@ def test_folders_on_this_machine_and_over_the_network(serve, tmp_path):
 def test_face_restorers(served):
     found = served.client.get("/sdapi/v1/face-restorers").json()
     assert found[-1] == {"name": "None", "cmd_dir": None}
+
+
+def test_interrogate(served):
+    answer = served.client.post("/sdapi/v1/interrogate", json={"image": picture(), "model": "deepdanbooru"})
+    assert answer.status_code == 200 and answer.json() == {"caption": ""}, "the fake engine has no words"
+    job = served.app.arguments["seen"][-1]
+    assert job.kind == "interrogate" and job.payload["model"] == "deepdanbooru"
+    for body, status in (({}, 404), ({"image": None}, 404), ({"image": picture(), "model": "magic"}, 404),
+                         ({"image": "junk"}, 422), ({"image": picture(), "model": 5}, 404)):  # fmt: skip
+        assert served.client.post("/sdapi/v1/interrogate", json=body).status_code == status
