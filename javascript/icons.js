@@ -11,6 +11,8 @@ window.atelier = window.atelier || {};
         dice: "M4 4h16v16H4zM8.5 8.5h.01M15.5 8.5h.01M12 12h.01M8.5 15.5h.01M15.5 15.5h.01",
         reuse: "M4 12a8 8 0 0 1 13.5-5.8L20 8M20 3v5h-5M20 12a8 8 0 0 1-13.5 5.8L4 16M4 21v-5h5",
         swap: "M8 20V5M4 9l4-4 4 4M16 4v15M12 15l4 4 4-4",
+        words: "M4 5h16v11H9l-4 4v-4H4zM8 9h8M8 12.5h5",
+        tag: "M4 4h8l8 8-8 8-8-8zM8 8h.01",
         ruler: "M3 16 16 3l5 5L8 21zM7 12l2 2M10 9l3 3M13 6l2 2",
         download: "M12 4v11M7 11l5 5 5-5M5 20h14",
         image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9h.01",

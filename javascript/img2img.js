@@ -94,6 +94,24 @@ window.atelier = window.atelier || {};
             this.receive(picture, place, false);
         }
 
+        // What the picture shows, as a sentence or as tags, in the place of the prompt.
+        async describe(model) {
+            const canvas = this.canvas(PLACES[this.place][1]);
+            if (!canvas || !canvas.hasPicture) return atelier.toast("There is no picture to describe.");
+            this.clearError();
+            const row = document.getElementById("img2img_tools");
+            if (row) row.classList.add("waiting");
+            try {
+                const told = await atelier.api.post("sdapi/v1/interrogate", {image: await canvas.original(), model});
+                const area = atelier.prompts.area("img2img", "prompt");
+                area.value = told.caption;
+                updateInput(area);
+            } catch (error) {
+                this.fail(error);
+            }
+            if (row) row.classList.remove("waiting");
+        }
+
         takeSize() {
             const canvas = this.canvas(PLACES[this.place][1]);
             if (!canvas || !canvas.hasPicture) return;

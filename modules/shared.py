@@ -19,7 +19,7 @@ NAMES = MappingProxyType({
     "html_path": "modules._host.shared_pieces:html_path", "ldm_print": "modules._host.shared_pieces:ldm_print",
     "total_tqdm": "modules._host.shared_pieces:total_tqdm", "mem_mon": "modules._host.shared_pieces:mem_mon",
     "prompt_styles": "modules._host.shared_pieces:prompt_styles",
-    "interrogator": "modules._host.shared_pieces:interrogator",
+    "interrogator": "modules._host.tools:interrogator",
     "latent_upscale_modes": "modules._host.shared_pieces:latent_upscale_modes",
     "latent_upscale_default_mode": "modules._host.shared_pieces:latent_upscale_default_mode",
     "TotalTQDM": "modules._host.shared_pieces:TotalTQDM",

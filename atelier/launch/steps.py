@@ -232,6 +232,23 @@ def _xformers_run(setup: Setup) -> dict[str, Any]:
     return {"installed": ended.status == 0}
 
 
+# architectures
+
+
+def _architectures_run(setup: Setup) -> dict[str, Any]:
+    # Without what it asks for: it names torchvision, which the program makes unnecessary.
+    command = setup.environment.pip("install", "--no-deps", "-r", str(REQUIREMENTS / "spandrel.txt"))
+    ended = setup.runner.stream(command, setup.environment.variables(), log=setup.environment.log)
+    if ended.status:
+        setup.console.detail("spandrel is not installed; upscalers of the kinds ESRGAN and Compact work without it")
+    return {"installed": ended.status == 0}
+
+
+def _architectures_hold(setup: Setup) -> bool:
+    tried = setup.environment.state.result("architectures")
+    return not tried.get("installed") or _pins_hold(setup, (REQUIREMENTS / "spandrel.txt",))
+
+
 # device
 
 
@@ -290,6 +307,8 @@ STEPS: tuple[Step, ...] = (
     Step("requirements", "installing the pinned requirements",
          lambda s: _files_wanted(*s.environment.requirement_files()),
          lambda s: _pins_hold(s, s.environment.requirement_files()), _requirements_run),
+    Step("architectures", "installing the architectures of upscalers",
+         lambda s: _files_wanted(REQUIREMENTS / "spandrel.txt"), _architectures_hold, _architectures_run),
     Step("xformers", "looking for xformers", _xformers_wanted, _always, _xformers_run),
     Step("test-extras", "installing what the tests need",
          lambda s: _files_wanted(REQUIREMENTS / "test.txt") if s.testing else "",

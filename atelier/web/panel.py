@@ -37,7 +37,7 @@ class Panel:
 #: A1111's signs, which are the texts of its buttons, and the drawings of javascript/icons.js that are shown
 _DRAWN = MappingProxyType({
     "↙️": "paste", "🗑️": "trash", "📋": "apply", "🔄": "refresh", "🎲": "dice", "♻️": "reuse", "⇅": "swap", "📐": "ruler",
-    "💾": "download", "🖼️": "image", "🎨": "mask", "✨": "sparkle",
+    "💾": "download", "🖼️": "image", "🎨": "mask", "📎": "words", "📦": "tag", "✨": "sparkle",
 })  # fmt: skip
 
 

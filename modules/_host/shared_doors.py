@@ -14,6 +14,7 @@ from modules._host.folders import folder_of
 from modules._host.option_info import OptionInfo
 from modules._host.samplers import LiveList, samplers
 from modules._host.shared_pieces import upscalers
+from modules._host.tools import face_restorers as tool_restorers
 
 no = False
 xformers_available = False
@@ -27,7 +28,7 @@ restricted_opts: frozenset[str] = frozenset()
 gradio_theme = gr.themes.Default()
 
 sd_upscalers = LiveList(upscalers)
-face_restorers = LiveList(list)
+face_restorers = LiveList(tool_restorers)
 loaded_hypernetworks = LiveList(list)
 extensions = LiveList(list_extensions)
 checkpoint_aliases = checkpoint_alisases = LiveList(list)

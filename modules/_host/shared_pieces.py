@@ -179,24 +179,3 @@ class Styles:
 total_tqdm = TotalTQDM()
 mem_mon = MemMon()
 prompt_styles = Styles()
-
-
-class Interrogator:
-    """`shared.interrogator`: captions are not offered yet; a script that asks is told so."""
-
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def unload(self) -> None:
-        """Nothing to unload."""
-
-    send_blip_to_ram = send_clip_to_ram = unload
-
-    def interrogate(self, pil_image: Any) -> str:
-        host().state.textinfo = "Captions are not offered yet."
-        return ""
-
-    generate_caption = interrogate
-
-
-interrogator = Interrogator()

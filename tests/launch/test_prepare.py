@@ -40,7 +40,7 @@ def done_names(setup: Setup) -> list[str]:
 def test_a_first_start_does_every_step_and_a_second_none(tmp_path: Path) -> None:
     first = setup_in(tmp_path, answer=installer(tmp_path))
     prepare(first)
-    assert done_names(first) == ["venv", "torch", "requirements", "device"]
+    assert done_names(first) == ["venv", "torch", "requirements", "architectures", "device"]
     assert "Device: CPU (2 threads) with torch 2.13.0+cpu, because no usable graphics device" in said(first)
 
     second = setup_in(tmp_path, answer=installer(tmp_path))
@@ -216,6 +216,21 @@ def test_a_torch_that_does_not_start_is_a_failure_of_the_device_step(tmp_path: P
     with pytest.raises(SetupFailed, match="libcudart") as failed:
         prepare(setup_in(tmp_path, answer=answer))
     assert failed.value.fields["step"] == "device" and "--reinstall-torch" in failed.value.remedy
+
+
+def test_without_spandrel_the_program_starts_all_the_same(tmp_path: Path) -> None:
+    works = installer(tmp_path)
+
+    def answer(command: list[str]) -> Ended | None:
+        return Ended(1, "no network") if any(word.endswith("spandrel.txt") for word in command) else works(command)
+
+    setup = setup_in(tmp_path, answer=answer)
+    prepare(setup)
+    assert "upscalers of the kinds ESRGAN and Compact work without it" in said(setup)
+    assert any("--no-deps" in command for command in setup.runner.installs())
+    again = setup_in(tmp_path, answer=works)
+    prepare(again)
+    assert again.runner.commands == []
 
 
 def test_xformers_only_where_it_is_asked_for_and_can_be(tmp_path: Path) -> None:

@@ -23,9 +23,18 @@ _MODES = (
 _COPIES = (("img2img", "img2img"), ("sketch", "sketch"), ("inpaint", "inpaint"), ("inpaint sketch", "inpaint_sketch"))
 
 
+#: buttons that write a description of the picture into the prompt
+_DESCRIBERS = (
+    ("📎", "interrogate", "Interrogate CLIP: describe the picture in the prompt",
+     "atelier.panels.img2img.describe('clip')"),
+    ("📦", "deepbooru", "Interrogate DeepBooru: write the picture's tags into the prompt",
+     "atelier.panels.img2img.describe('deepdanbooru')"),
+)  # fmt: skip
+
+
 def build(app: App, form: Form) -> Panel:
     panel = Panel(form)
-    toprow(panel)
+    toprow(panel, _DESCRIBERS)
     with gr.Row(elem_id="img2img_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="img2img_settings", elem_classes=["settings-column"], min_width=300):
             _pictures()
