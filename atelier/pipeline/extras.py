@@ -37,6 +37,8 @@ def postprocess(
     settings = settings.overlaid(request.overrides)
     run = ExtrasRun(request, settings, services, token or CancelToken(), publish, job)
     steps = _steps(run)
+    for step in steps:
+        step.ready(run)
     sources = _sources(run)
     run.count = len(sources)
     for run.position, (name, read) in enumerate(sources):

@@ -19,6 +19,10 @@ def _never(run: ExtrasRun, picture: PostPicture) -> None:
     """Most steps have nothing to say before the others begin."""
 
 
+def _always(run: ExtrasRun) -> None:
+    """Most steps need nothing that could be missing."""
+
+
 @dataclass(frozen=True)
 class PostStep:
     """`wanted` says whether the request asks for it. `first` sees every picture before any step works on it.
@@ -32,6 +36,8 @@ class PostStep:
     work: Callable[[ExtrasRun, PostPicture], Any]
     stage: str = ""
     first: Callable[[ExtrasRun, PostPicture], Any] = _never
+    #: raises what would end the step anyhow, before other steps take their time
+    ready: Callable[[ExtrasRun], Any] = _always
 
 
 # -- enlarging
@@ -162,6 +168,15 @@ def _codeformer(run: ExtrasRun, picture: PostPicture) -> None:
     picture.info["CodeFormer weight"] = round(asked.weight, 3)
 
 
+def _has_restorer(name: str) -> Callable[[ExtrasRun], None]:
+    def ready(run: ExtrasRun) -> None:
+        missing = run.services.tools.missing_restorer(name)
+        if missing is not None:
+            raise missing
+
+    return ready
+
+
 def _restore(run: ExtrasRun, picture: PostPicture, name: str, visibility: float, weight: float = 0.5) -> None:
     restored = run.services.tools.restore_faces(name, picture.image, weight, run.watch())
     if restored.size == picture.image.size and visibility < 1:
@@ -196,12 +211,13 @@ def _asks(part: str) -> Callable[[ExtrasRun], bool]:
 
 STEPS = (
     PostStep("Upscale", 1000, _asks("upscale"), _upscale, "enlarging", _aim),
-    PostStep("GFPGAN", 2000, _asks("gfpgan"), _gfpgan, "restoring faces"),
-    PostStep("CodeFormer", 3000, _asks("codeformer"), _codeformer, "restoring faces"),
+    PostStep("GFPGAN", 2000, _asks("gfpgan"), _gfpgan, "restoring faces", ready=_has_restorer("GFPGAN")),
+    PostStep("CodeFormer", 3000, _asks("codeformer"), _codeformer, "restoring faces",
+             ready=_has_restorer("CodeFormer")),
     PostStep("Remove background", 3500, _asks("background"), _background, "removing the background"),
     PostStep("Split oversized images", 4000, _asks("split"), _split, "splitting"),
     PostStep("Auto focal point crop", 4010, _asks("focal"), _focal, "cropping"),
     PostStep("Auto-sized crop", 4020, _asks("autocrop"), _autocrop, "cropping"),
     PostStep("Create flipped copies", 4030, _asks("flip"), _flip, "mirroring"),
     PostStep("Caption", 4040, _asks("caption"), _caption, "describing"),
-)
+)  # fmt: skip

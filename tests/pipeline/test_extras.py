@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from atelier.base.cancel import CancelToken
-from atelier.base.errors import BadRequest, Interrupted
+from atelier.base.errors import BadRequest, Interrupted, ModelMissing
 from atelier.base.events import PictureReady, StepDone
 from atelier.imaging.metadata import read_metadata
 from atelier.imaging.resize import lanczos
@@ -280,8 +280,16 @@ def test_the_background_becomes_transparent(run, services, monkeypatch):
     assert run(photo(), **{"background.enabled": True, "background.mask_only": True}).images[0].mode == "L"
 
 
+def test_a_missing_restorer_is_told_before_anything_is_done(run):
+    events = []
+    with pytest.raises(ModelMissing, match="GFPGAN"):
+        run(photo(), events=events, **{"upscale.upscaler_1": "Lanczos", "gfpgan.enabled": True})
+    assert not events
+
+
 def test_visibility_blends_restored_faces(run, services, monkeypatch):
     seen = []
+    monkeypatch.setattr(services.tools, "missing_restorer", lambda name: None)
 
     def restore(name, image, weight, watch):
         seen.append((name, weight))
