@@ -137,3 +137,32 @@ def test_streamed_and_whole_give_the_same_picture(xl, movers, services):
     services.ladder = Ladder(services.residency)
     services.encodings.clear()
     assert np.array_equal(np.asarray(streamed.images[0]), np.asarray(xl().images[0]))
+
+
+@pytest.fixture(scope="module")
+def plain_pixels():
+    """The picture without anything special, made once."""
+    return {}
+
+
+@pytest.mark.parametrize("asked", [
+    {"guidance.pag_scale": 3.0}, {"guidance.seg_scale": 3.0}, {"guidance.sag_scale": 1.0}, {"guidance.freeu": True},
+    {"guidance.apg": True}, {"guidance.threshold": True, "guidance.mimic_scale": 2.0}, {"guidance.rescale": 0.7},
+    {"output.tiling": True},
+    {"prompt.positive": "a cat AND a dog :0.5"}, {"prompt.positive": "[a cat:a dog:0.5]"},
+    {"prompt.positive": "a cat " * 60, "overrides": {"pad_cond_uncond": True}},
+    {"sampling.sampler": "DPM++ 2M", "sampling.scheduler": "Align Your Steps"}, {"sampling.cfg_scale": 1.0},
+    {"overrides": {"sd_noise_schedule": "Zero Terminal SNR"}},
+], ids=lambda asked: next(iter(asked)))  # fmt: skip
+def test_what_steers_sampling_works_on_sdxl_too(xl, plain_pixels, asked):
+    usual = {"prompt.positive": "a cat", "prompt.negative": "bad"}
+    if not plain_pixels:
+        plain_pixels["found"] = np.asarray(xl(**usual).images[-1]).astype(int)
+    found = np.asarray(xl(**{**usual, **asked}).images[-1]).astype(int)
+    assert np.abs(found - plain_pixels["found"]).max() > 0
+
+
+def test_tokens_are_merged_at_full_resolution_only_where_sdxl_has_no_attention(xl):
+    """As in A1111: the setting is accepted, and changes nothing."""
+    merged = xl(overrides={"token_merging_ratio": 0.5})
+    assert np.array_equal(np.asarray(merged.images[-1]), np.asarray(xl().images[-1]))
