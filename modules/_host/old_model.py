@@ -16,16 +16,17 @@ from modules._host.checkpoints import info_of
 
 
 class TextModelView:
-    """`sd_model.cond_stage_model`: CLIP with its tokenizer."""
+    """`sd_model.cond_stage_model`: CLIP with its tokenizer. Of SDXL it is the first of two, with the whole text."""
 
     chunk_length = 75
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, encoder: Any = None, pad: int | None = None) -> None:
         self._model = model
         self.tokenizer = model.tokenizer
-        self.wrapped = SimpleNamespace(tokenizer=model.tokenizer, transformer=model.text_encoder)
-        self.transformer = model.text_encoder
+        self.transformer = model.text_encoder if encoder is None else encoder
+        self.wrapped = SimpleNamespace(tokenizer=model.tokenizer, transformer=self.transformer)
         marks = _marks(model)
+        marks = marks if pad is None else marks._replace(pad=pad)
         self.comma_token, self.id_start, self.id_end, self.id_pad = marks
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -67,6 +68,11 @@ class ModelView:
         self.scale_factor = model.latent.scale
         self.first_stage_model = model.vae
         self.cond_stage_model = TextModelView(model)
+        if self.is_sdxl:
+            # The OpenCLIP encoder is the last, or in the refiner the only one; it is filled up with 0.
+            first = [self.cond_stage_model] if model.text_encoder_2 is not None else []
+            open_clip = TextModelView(model, model.text_encoders[-1], pad=0)
+            self.conditioner = SimpleNamespace(embedders=[*first, open_clip])
         kind = "hybrid" if model.is_inpainting else "crossattn"
         self.model = SimpleNamespace(diffusion_model=model.denoiser, conditioning_key=kind)
         self.network_layer_mapping: dict[str, Any] = {}

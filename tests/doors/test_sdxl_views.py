@@ -23,6 +23,9 @@ def model(tmp_path_factory):
 def test_the_model_says_what_it_is(model):
     view = ModelView(model)
     assert view.is_sdxl and not (view.is_sd1 or view.is_sd2 or view.is_sdxl_inpaint)
+    first, second = view.conditioner.embedders
+    assert first.transformer is model.text_encoder and second.transformer is model.text_encoder_2
+    assert (first.id_pad, second.id_pad) == (49407, 0) and second.tokenize(["a cat"]) == first.tokenize(["a cat"])
     modules = {id(module) for module in layers_of(model)}
     assert id(model.text_encoder_2.text_model.final_layer_norm) in modules
 
