@@ -10,7 +10,7 @@ from atelier.base.errors import BadRequest
 from atelier.params.capabilities import ScriptInfo
 from atelier.params.field import declarations_of
 from atelier.params.parts import SoftInpainting
-from atelier.params.request import find_declaration
+from atelier.params.request import GenerationRequest, find_declaration
 
 #: by title in small letters: the dotted names of the arguments, in their order; all are of img2img
 BUILT_IN: Mapping[str, tuple[str, ...]] = MappingProxyType({
@@ -48,3 +48,10 @@ def values_of_scripts(always: Mapping[str, Any] | None, kind: str) -> tuple[dict
             if value is not None:
                 values[path] = find_declaration(path).check(value)
     return values, left
+
+
+def scripts_of(request: GenerationRequest) -> dict[str, Any]:
+    """The inverse of `values_of_scripts`, for what is in use."""
+    if request.kind != "img2img" or not request.soft.enabled:
+        return {}
+    return {title: {"args": [request.get(path) for path in paths]} for title, paths in BUILT_IN.items()}

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from atelier.base.errors import BadRequest, NotFound
-from atelier.params.built_in_scripts import values_of_scripts
+from atelier.params.built_in_scripts import scripts_of, values_of_scripts
 from atelier.params.field import UNSET, Declaration
 from atelier.params.infotext import SAME_VALUES, PasteRules, parse_infotext, paste
 from atelier.params.request import DECLARATIONS, KINDS, GenerationRequest
@@ -177,9 +177,13 @@ def request_to_flat(request: GenerationRequest) -> dict[str, Any]:
         mask, depth = request.mask.image, request.source.depth
         flat |= {"init_images": [plain(image) for image in request.source.images], "mask": mask and plain(mask)}
         flat |= {"depth_image": depth and plain(depth)}
-    return {
-        **flat, "override_settings": dict(request.overrides), **request.extras.get(A1111_PART, {}), **_named(request),
-    }  # fmt: skip
+    if not request.refiner.enabled:
+        flat["refiner_checkpoint"] = None
+    passed = dict(request.extras.get(A1111_PART, {}))
+    scripts = {**passed.pop("alwayson_scripts", {}), **scripts_of(request)}
+    if scripts:
+        passed["alwayson_scripts"] = scripts
+    return {**flat, "override_settings": dict(request.overrides), **passed, **_named(request)}
 
 
 def _named(request: GenerationRequest) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def axes(kind: str, settings: Collection[Declaration] | None = None) -> tuple[Ax
         if kind in kinds and (target in known or target in ("", SEARCH, ORDER, SIZE, STRENGTH)):
             found.append(Axis(label, target, known.get(target), kinds))
     taken = {axis.target for axis in found}
-    other = ("source", "mask") if kind == "txt2img" else ("hires",)
+    other = ("source", "mask", "soft") if kind == "txt2img" else ("hires",)
     for declaration in DECLARATIONS:
         skipped = declaration.part in (*other, "prompt", "batch", "output") or "denoising" in declaration.name
         if declaration.path not in taken and not skipped and declaration.kind in ("int", "float", "bool", "str"):

@@ -175,6 +175,8 @@ def test_soft_inpainting_is_a_script_there() -> None:
     soft = request.soft
     assert soft.enabled and (soft.mask_blend_power, soft.mask_blend_scale, soft.detail_preservation) == (2, 0.5, 8)
     assert request.extras[A1111_PART]["alwayson_scripts"] == {"Other": {"args": []}}
+    told = request_to_flat(request)
+    assert told["alwayson_scripts"]["soft inpainting"]["args"][:2] == [True, 2] and "Other" in told["alwayson_scripts"]
     with pytest.raises(BadRequest) as error:
         request_from_flat({**data, "alwayson_scripts": {"Soft Inpainting": {"args": ["so"]}}}, "img2img", store=store)
     assert error.value.field == "soft.enabled"
