@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -28,6 +29,15 @@ log = logger(__name__)
 FOLDERS = ("ESRGAN", "RealESRGAN", "BSRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "upscale_models")
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 TOOL = "esrgan"
+#: files that A1111 downloads, and the names under which it lists them
+A1111_NAMES = MappingProxyType({
+    "realesrgan_x4plus": "R-ESRGAN 4x+", "realesrgan_x4plus_anime_6b": "R-ESRGAN 4x+ Anime6B",
+    "realesrgan_x2plus": "R-ESRGAN 2x+", "realesr-general-x4v3": "R-ESRGAN General 4xV3",
+    "realesr-general-wdn-x4v3": "R-ESRGAN General WDN 4xV3", "realesr-animevideov3": "R-ESRGAN AnimeVideo",
+    "esrgan": "ESRGAN_4x", "dat_x2": "DAT x2", "dat_x3": "DAT x3", "dat_x4": "DAT x4",
+    "scunet_color_real_gan": "ScuNET GAN", "scunet_color_real_psnr": "ScuNET PSNR",
+    "003_realsr_bsrgan_dfowmfc_s64w8_swinir-l_x4_gan": "SwinIR_4x",
+})  # fmt: skip
 #: how often a model may be applied to reach a size
 PASSES = 3
 _SCALE = re.compile(r"(\d)x|x(\d)", re.IGNORECASE)
@@ -37,13 +47,13 @@ def model_upscalers(paths: Paths, bench: Workbench) -> Iterator[Upscaler]:
     """One upscaler for each file, in natural order. No weights are read; the scale is told by the name, else 4."""
     seen: set[str] = {"none", "lanczos", "nearest", "bicubic"}
     for path in _files(paths):
-        name = path.stem
+        name = A1111_NAMES.get(path.stem.lower(), path.stem)
         if name.lower() in seen:
             log.warning("left out, another upscaler has this name: %s", fields(path=path))
             continue
         seen.add(name.lower())
         work = _ModelUpscaler(path, bench)
-        yield Upscaler(name, work.enlarge, named_scale(name), name, str(path), work.watched)
+        yield Upscaler(name, work.enlarge, named_scale(path.stem), path.stem, str(path), work.watched)
 
 
 def _files(paths: Paths) -> list[Path]:

@@ -67,6 +67,14 @@ def test_the_folders_of_a1111_are_looked_through(services):
     assert [services.upscalers.get(name).scale for name in names[-2:]] == [4, 2]
 
 
+def test_files_of_a1111_have_its_names(services, tmp_path):
+    for name in ("RealESRGAN_x4plus", "RealESRGAN_x2plus", "realesr-animevideov3"):
+        (tmp_path / "models" / "RealESRGAN" / f"{name}.pth").write_bytes(b"x")
+    found = {u.name: (u.scale, u.model_name) for u in services.tools.upscalers()}
+    assert found["R-ESRGAN 4x+"] == (4, "RealESRGAN_x4plus") and found["R-ESRGAN 2x+"][0] == 2
+    assert "R-ESRGAN AnimeVideo" in found
+
+
 def test_scale_by(run):
     result = run(photo(), **{"upscale.upscaler_1": "lanczos", "upscale.scale": 2})
     assert result.images[0].size == (80, 56)  # sides are cut down to multiples of 8, as A1111 does
