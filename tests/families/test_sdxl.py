@@ -13,7 +13,7 @@ from atelier.checkpoints.detect import identify
 from atelier.checkpoints.fill import Source, match_tensors
 from atelier.checkpoints.header import read_safetensors_header
 from atelier.families.clip import Tower, encode_tower, load_tokenizer
-from atelier.families.family import EncodeOptions, Evidence, PictureFacts
+from atelier.families.family import EncodeOptions, Evidence, Match, PictureFacts
 from atelier.families.ldm import UNET_PREFIX, VAE_PREFIX, text_names, unet_names, vae_names
 from atelier.families.openclip import OPEN_MARKS, openclip_names
 from atelier.families.sdxl import SDXL, encode
@@ -251,3 +251,45 @@ def test_further_inputs_of_distilled_models_are_handed_on(base):
     SDXL.call(SimpleNamespace(denoiser=network), inputs)
     assert network.told["timestep_cond"].shape == (1, 256)
     assert set(network.told["added_cond_kwargs"]) == {"text_embeds", "time_ids"}
+
+
+@pytest.mark.parametrize(("kind", "family"), [("base", SDXL), ("refiner", SDXL_REFINER)])
+def test_the_original_configuration_beside_a_full_size_file(request, kind, family):
+    """The one that people put beside their files: more than is needed, and no sizes of the text encoders."""
+    shapes, modules = request.getfixturevalue(kind)
+    refiner = kind == "refiner"
+    sizes = {"original_size_as_tuple": 256, "crop_coords_top_left": 256, "target_size_as_tuple": 256}
+    encoders = [{"input_key": "txt", "params": {"arch": "ViT-bigG-14", "version": "x", "freeze": True,
+                 "layer": "penultimate", "always_return_pooled": True, "legacy": False}}]  # fmt: skip
+    if not refiner:
+        encoders.insert(0, {"input_key": "txt", "params": {"layer": "hidden", "layer_idx": 11}})
+    network = {
+        "adm_in_channels": 2560 if refiner else 2816, "num_classes": "sequential", "use_checkpoint": True,
+        "in_channels": 4, "out_channels": 4, "model_channels": 384 if refiner else 320, "attention_resolutions": [4, 2],
+        "num_res_blocks": 2, "channel_mult": [1, 2, 4, 4] if refiner else [1, 2, 4], "num_head_channels": 64,
+        "use_spatial_transformer": True, "use_linear_in_transformer": True,
+        "transformer_depth": 4 if refiner else [1, 2, 10], "context_dim": [1280] * 4 if refiner else 2048,
+        "spatial_transformer_attn_type": "softmax-xformers",
+    }  # fmt: skip
+    params = {
+        "scale_factor": 0.13025, "disable_first_stage_autocast": True,
+        "denoiser_config": {"target": "x", "params": {"num_idx": 1000, "scaling_config": {"target": "x.EpsScaling"},
+                            "discretization_config": {"target": "x.LegacyDDPMDiscretization"}}},
+        "network_config": {"target": "x", "params": network},
+        "conditioner_config": {"target": "x", "params": {"emb_models": [
+            *encoders, *({"input_key": k, "params": {"outdim": v}} for k, v in sizes.items())]}},
+        "first_stage_config": {"target": "x", "params": {"embed_dim": 4, "monitor": "val/rec_loss", "ddconfig": {
+            "attn_type": "vanilla-xformers", "double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3,
+            "out_ch": 3, "ch": 128, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [],
+            "dropout": 0.0}}},
+    }  # fmt: skip
+    evidence = Evidence(shapes, config={"model": {"params": params}})
+    assert family.match(evidence) == Match("")
+    blueprint = family.blueprint(evidence)
+    assert blueprint.latent == family.latent and blueprint.prediction.sigma_max == pytest.approx(14.6146, abs=1e-3)
+    for component, expected in zip(blueprint.components.values(), modules, strict=True):
+        with torch.device("meta"):
+            module = component.build()
+        assert shapes_of(module) == shapes_of(expected)
+        if component.name == "unet":
+            assert module.config.sample_size == 128
