@@ -72,6 +72,8 @@ class Library:
         self._free_bytes = free_bytes
         self._open: OrderedDict[Path, _Open] = OrderedDict()
         self._held = 0
+        #: of the models opened inside the block that holds them
+        self._in_use: set[Path] = set()
 
     @property
     def current(self) -> LoadedModel | None:
@@ -89,6 +91,8 @@ class Library:
             yield
         finally:
             self._held = before
+            if not before:
+                self._in_use.clear()
             self._close_surplus()
 
     def open(self, checkpoint: str | None = None, vae: str = AUTOMATIC, vae_first: bool = True) -> LoadedModel:
@@ -100,6 +104,8 @@ class Library:
         `UnknownModel`, `ForbiddenPickle` or `OutOfMemory`; the model that was current then still is.
         """
         file = self._resolve(checkpoint)
+        if self._held:
+            self._in_use.add(file.path)
         wanted_vae = self._resolve_vae(vae, file, vae_first)
         entry = self._open.get(file.path)
         stamp = _stamp(file.path)
@@ -164,10 +170,10 @@ class Library:
 
     def _close_surplus(self) -> None:
         while len(self._open) > max(1, self.limit, self._held):
-            self._close_oldest()
+            self._close(next(iter(self._open)))
 
-    def _close_oldest(self) -> None:
-        _, old = self._open.popitem(last=False)
+    def _close(self, path: Path) -> None:
+        old = self._open.pop(path)
         log.info("checkpoint closed %s", fields(file=old.model.file.name))
         self._on_closed(old.model)
 
@@ -183,7 +189,8 @@ class Library:
         """
         if self.placement.rest.type != "cpu" or wanted <= (free := self._free_bytes()):
             return
-        given = 0 if self._held else sum(weight_bytes(model) for model in self.open_models)
+        idle = [path for path in self._open if path not in self._in_use]
+        given = sum(weight_bytes(self._open[path].model) for path in idle)
         if wanted > free + given:
             raise OutOfMemory(
                 f"{file.name} needs {wanted / 1e9:.1f} GB of memory, and {(free + given) / 1e9:.1f} GB can be had.",
@@ -191,8 +198,10 @@ class Library:
                 needed=wanted,
                 free=free + given,
             )
-        while self._open and wanted > self._free_bytes():
-            self._close_oldest()
+        for path in idle:
+            if wanted <= self._free_bytes():
+                break
+            self._close(path)
             # Networks and what hangs on them point at each other.
             gc.collect()
 

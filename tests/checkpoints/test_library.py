@@ -71,13 +71,31 @@ def test_where_memory_holds_one_the_old_model_is_closed_before_the_next_is_read(
     size = size_of(library.open("one"))
     free[:] = [size // 2]
     assert library.open("two").file.stem == "two" and heard == ["one"]
-    # What a run holds stays, and so does everything where closing would not help.
-    for held, room in ((1, size // 2), (0, -size)):
-        free[:], heard[:] = [room], []
-        with library.holding(held), pytest.raises(OutOfMemory) as caught:
+    # Where closing would not help everything stays.
+    free[:], heard[:] = [-size], []
+    with pytest.raises(OutOfMemory) as caught:
+        library.open("one")
+    assert heard == [] and library.current.file.stem == "two"
+    assert caught.value.fields["needed"] == size and "--precision half" in caught.value.remedy
+
+
+def test_models_that_a_run_holds_are_not_closed_for_another(models, shelf, placement):
+    for name in ("one", "two", "three"):
+        write_tiny_checkpoint(models, name)
+    heard, free = [], [10**12]
+    library = Library(shelf, placement, on_closed=lambda m: (heard.append(m.file.stem), free.append(size)),
+                      free_bytes=lambda: free[-1])  # fmt: skip
+    size = size_of(library.open("one"))
+    with library.holding(3):
+        library.open("two")
+        free[:] = [0]
+        library.open("three")
+        assert heard == ["one"]
+        free[:] = [0]
+        with pytest.raises(OutOfMemory):
             library.open("one")
-        assert heard == [] and library.current.file.stem == "two"
-        assert caught.value.fields["needed"] == size and "--precision half" in caught.value.remedy
+        assert heard == ["one"] and len(library.open_models) == 2
+    assert library.current.file.stem == "three"
 
 
 def test_a_wrong_file_closes_nothing(models, shelf, placement):
