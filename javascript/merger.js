@@ -38,6 +38,7 @@ window.atelier = window.atelier || {};
         }
 
         open(name) {
+            if (!this.busy) this.result.replaceChildren();
             for (const section of this.querySelectorAll("section")) section.hidden = section.dataset.section !== name;
             for (const button of this.querySelectorAll("nav button")) button.classList.toggle("selected", button.dataset.section === name);
         }
@@ -93,12 +94,14 @@ window.atelier = window.atelier || {};
         }
 
         follow(job, section) {
+            this.busy = true;
             const text = make("span", {}, "waiting");
             const bar = make("div");
             const stop = make("button.list-button", {type: "button", onclick: () => atelier.jobs.cancel(job, "stop")}, "Interrupt");
             this.result.replaceChildren(make("div.job", {}, make("div.job-text", {}, text, make("div.job-bar", {}, bar)), stop));
             let stage = "", begun = 0, notes = [];
             const end = async (error, state) => {
+                this.busy = false;
                 if (error) return this.failed(error, section);
                 if (state !== "done") return this.result.replaceChildren(make("p.quiet", {}, "Interrupted; no file was made."));
                 const {result} = await atelier.api.get(`atelier/v1/jobs/${encodeURIComponent(job)}`);
@@ -123,7 +126,7 @@ window.atelier = window.atelier || {};
                     if (atelier.jobs.isFinal(details.state)) return end(details.error, details.state);
                     if (details.progress) bar.style.width = `${(details.progress.fraction * 100).toFixed(0)}%`;
                 },
-                lost: (error) => this.failed(error, section),
+                lost: (error) => end(error),
             });
         }
 

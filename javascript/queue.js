@@ -6,6 +6,9 @@ window.atelier = window.atelier || {};
     const PERIOD = 1500;
     const WORDS = {queued: "waiting", paused: "held", running: "running", done: "done", stopped: "interrupted", cancelled: "cancelled", failed: "failed"};
 
+    // Work that is no generation, as it is called here.
+    const OTHERS = {merge: "Checkpoint Merger", lora_merge: "Merge LoRAs", lora_extract: "Extract a LoRA", lora_resize: "Resize a LoRA", lora_bake: "Bake LoRAs into a checkpoint", replay: "Run again and compare"};
+
     class Queue extends HTMLElement {
         connectedCallback() {
             if (this.list) return;
@@ -24,7 +27,7 @@ window.atelier = window.atelier || {};
             this.looking = true;
             try {
                 const told = await atelier.api.get("atelier/v1/jobs?limit=40");
-                const jobs = told.jobs.filter((job) => ["txt2img", "img2img", "extras"].includes(job.kind));
+                const jobs = told.jobs.filter((job) => ["txt2img", "img2img", "extras"].includes(job.kind) || OTHERS[job.kind]);
                 await Promise.all(jobs.map((job) => this.learn(job)));
                 this.render(told, jobs);
             } catch (error) {
@@ -58,12 +61,12 @@ window.atelier = window.atelier || {};
         row(job) {
             const known = this.details.get(job.id);
             const request = known.request;
-            const facts = job.kind === "extras" ? this.extrasFacts(request) : this.facts(job.kind, request);
+            const facts = job.kind === "extras" ? this.extrasFacts(request) : OTHERS[job.kind] ? this.otherFacts(known) : this.facts(job.kind, request);
             const buttons = make("div.job-buttons");
             if (!atelier.jobs.isFinal(job.state)) {
                 if (job.position > 0) buttons.append(this.button("up", "Next in the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/move`, {position: 0})));
                 buttons.append(this.button("close", job.state === "running" ? "Interrupt" : "Remove from the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/cancel`, {mode: "stop"})));
-            } else if (job.kind !== "extras") {
+            } else if (job.kind !== "extras" && !OTHERS[job.kind]) {
                 const script = ((request.extras || {}).script || {}).name;
                 if (script && job.state !== "done") buttons.append(this.button("play", "Go on where it was", () => this.resume(job)));
                 if (known.pictures.length) buttons.append(this.button("reuse", "Use these parameters", () => this.use(known)));
@@ -74,7 +77,7 @@ window.atelier = window.atelier || {};
                     src: atelier.api.pictureUrl(picture.sha256), alt: "", loading: "lazy", onclick: () => atelier.lightbox.open(known.pictures, index),
                 }))),
                 make("div.job-text", {},
-                    make("div.job-prompt", {}, request.prompt ? request.prompt.positive || "(no prompt)" : "Extras"),
+                    make("div.job-prompt", {}, request.prompt ? request.prompt.positive || "(no prompt)" : OTHERS[job.kind] || "Extras"),
                     make("div.job-facts", {}, facts.filter(Boolean).join(" · ")),
                     job.error ? make("div.job-error", {}, `${job.error.message} ${job.error.remedy || ""}`) : null,
                     fraction === null ? null : make("div.job-bar", {}, make("div", {style: `width:${(fraction * 100).toFixed(0)}%`}))),
@@ -85,6 +88,12 @@ window.atelier = window.atelier || {};
         facts(kind, request) {
             const count = request.batch.count * request.batch.size;
             return [kind, ((request.extras || {}).script || {}).name, `${request.size.width}×${request.size.height}`, `${request.sampling.steps} steps`, request.sampling.sampler, count > 1 ? `${count} pictures` : ""];
+        }
+
+        otherFacts(job) {
+            const asked = job.request, made = job.result || {};
+            const names = [asked.primary_model_name, asked.secondary_model_name, asked.tertiary_model_name, asked.base_model, asked.tuned_model, asked.model, asked.network, ...(asked.networks || [])];
+            return [...names, made.model || made.network ? `made ${made.model || made.network}` : ""];
         }
 
         extrasFacts(request) {

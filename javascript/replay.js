@@ -44,7 +44,9 @@ window.atelier = window.atelier || {};
         verdict(told) {
             if (told.largest === undefined) return `The sizes differ: ${told.sizes[0].join("×")} then, ${told.sizes[1].join("×")} now.`;
             if (told.largest === 0) return "Every pixel is the same.";
-            return `Largest difference ${told.largest} of 255, mean ${told.mean}; ${(told.share * 100).toFixed(1)} % of the pixels differ.`;
+            const mean = told.mean < 0.001 ? "below 0.001" : told.mean.toFixed(3);
+            const share = told.share < 0.001 ? "below 0.1" : (told.share * 100).toFixed(1);
+            return `Largest difference ${told.largest} of 255, mean ${mean}; ${share} % of the pixels differ.`;
         },
 
         report(told) {

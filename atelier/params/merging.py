@@ -11,6 +11,7 @@ from atelier.params.field import param, part
 METHODS = ("No interpolation", "Weighted sum", "Add difference", "Train difference")
 CONFIGS = ("A, B or C", "B", "C", "Don't")
 PRECISIONS = ("As model A", "float32", "float16", "bfloat16", "float8_e4m3fn")
+BAKED_PRECISIONS = ("As the checkpoint", *PRECISIONS[1:])
 LORA_PRECISIONS = ("float16", "bfloat16", "float32")
 LORA_METHODS = ("Concatenation", "SVD")
 RANK_RULES = ("Fixed rank", "sv_ratio", "sv_fro", "sv_cumulative")
@@ -100,7 +101,7 @@ class LoraBake:
     networks: tuple[str, ...] = param((), label="LoRAs and weights", choices="loras",
                                       help="One a line, such as name: 0.8, or name: 0.8: 0.5 for text encoder and "
                                            "denoiser.")
-    precision: str = param("As model A", label="Precision", choices=PRECISIONS)
+    precision: str = param("As the checkpoint", label="Precision", choices=BAKED_PRECISIONS)
     custom_name: str = param("", label="Name", max_length=400)  # fmt: skip
 
 

@@ -14,7 +14,10 @@ def conditions_text(run: Run, picture: PlannedPicture) -> str | None:
     """What infotext tells under `Replay`; None where the setting says so."""
     if not run.settings.add_replay_to_infotext:
         return None
-    return write_conditions({**_device(run), **_pictures(run, picture), **_settings(run)})
+    # Pictures that are calculated together may differ from single ones in the last bit.
+    together = sum(len(batch) for batch in run.plan.batches if any(p.index == picture.index for p in batch))
+    batch = {"batch": together if together > 1 else None}
+    return write_conditions({**_device(run), **batch, **_pictures(run, picture), **_settings(run)})
 
 
 def _device(run: Run) -> dict[str, Any]:

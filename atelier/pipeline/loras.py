@@ -12,7 +12,7 @@ import torch
 
 from atelier.base.errors import BadRequest, NotFound
 from atelier.checkpoints.header import TensorInfo
-from atelier.checkpoints.merge import Model, channels, type_of
+from atelier.checkpoints.merge import PRECISIONS, SAME, Model, channels, type_of
 from atelier.checkpoints.merge_record import merge_metadata, result_path
 from atelier.checkpoints.writer import write_state_dict
 from atelier.networks.baked_file import BakedFile, Weighted
@@ -95,7 +95,7 @@ def bake_loras(work: Work) -> dict[str, Any]:
     baked, names = BakedFile(skeleton), LayerMap(skeleton)
     for item in chosen:
         baked.add(item, names)
-    precision = "" if asked.precision == "As model A" else asked.precision
+    precision = asked.precision if asked.precision in PRECISIONS else SAME
     stem = asked.custom_name.strip() or " + ".join([file.stem, *(item.network.file.name for item in chosen)])
     kind = KINDS.get(channels(Model.of(file.name, skeleton.header)), "")
     folder = work.services.paths.folders("checkpoint")[0]

@@ -13,7 +13,7 @@ from atelier.base.errors import BadRequest, NotFound
 from atelier.base.log import fields, logger
 from atelier.checkpoints.block_weights import block_names, read_block_weights
 from atelier.checkpoints.header import Header
-from atelier.checkpoints.merge import SAME, Merge, Model, channels, plan_merge, write_merge
+from atelier.checkpoints.merge import PRECISIONS, SAME, Merge, Model, channels, plan_merge, write_merge
 from atelier.checkpoints.merge_formulas import METHODS, NOTHING
 from atelier.checkpoints.merge_record import Ingredient, generated_name, merge_metadata, result_path
 from atelier.checkpoints.reader import read_header
@@ -80,7 +80,7 @@ def _merge_of(asked: CheckpointMerge, files: Mapping[str, CheckpointFile], shelf
     models = {k: Model.of(f.name, read_header(f.path, shelf.allow_pickle)) for k, f in files.items()}
     names = block_names(models["A"].tensors)
     weights = read_block_weights(asked.block_weights, asked.interp_amount, names)
-    precision = "" if asked.precision == "As model A" else asked.precision
+    precision = asked.precision if asked.precision in PRECISIONS else SAME
     return Merge(
         asked.interp_method, weights, models["A"], models.get("B"), models.get("C"), _vae(asked.bake_in_vae, shelf),
         pattern(asked.discard_weights), precision or ("float16" if asked.save_as_half else SAME),

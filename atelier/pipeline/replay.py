@@ -40,6 +40,6 @@ def replay(work: Work) -> dict[str, Any]:
     }  # fmt: skip
     if found is not None:
         shown = work.services.blobs.put_image(found.image)
-        report |= {"largest": found.largest, "mean": round(found.mean, 4), "share": round(found.share, 6),
+        report |= {"largest": found.largest, "mean": round(found.mean, 6), "share": round(found.share, 6),
                    "difference": shown.sha256}  # fmt: skip
     return {**result.to_json(), "replay": report}

@@ -86,7 +86,8 @@ def _base(app: App, data: bytes, values: Mapping[str, str], notes: list[str]) ->
     except AtelierError as error:
         log.warning("record of a job cannot be used: %s", fields(job=job.id, reason=str(error)))
         return GenerationRequest()
-    extras = dict(found.extras)
+    # A grid is made of pictures; this is one of them.
+    extras = {name: value for name, value in found.extras.items() if name != "script"}
     if "Script" in values and extras:
         notes.append(f"The script {values['Script']} was at work; only the picture itself is made again.")
         extras = {}

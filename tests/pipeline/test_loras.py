@@ -128,7 +128,7 @@ def test_extraction_gives_a_known_difference_back(work, services):
 def test_baking_is_what_a_prompt_does(work, services):
     folder = services.paths.folders("checkpoint")[0]
     write_tiny_checkpoint(folder, "base", dtype=torch.float32)
-    made = bake_loras(work(model="base", networks=["one: 0.5: 0.8", "two: 0.25"], precision="As model A"))
+    made = bake_loras(work(model="base", networks=["one: 0.5: 0.8", "two: 0.25"], precision="As the checkpoint"))
     base, found = load_file(folder / "base.safetensors"), load_file(made["path"])
     one, two = deltas(lora(1)), deltas(lora(2, 4, None))
     for name, key in FILE.items():
@@ -152,7 +152,7 @@ def test_what_cannot_be_used_is_named(work, services):
     with pytest.raises(BadModelFile, match="of the form LoHa"):
         merge_loras(work(networks=["loha"]))
     with pytest.raises(BadModelFile, match="none of its layers"):
-        bake_loras(work(model="tiny", networks=["other"], precision="As model A"))
+        bake_loras(work(model="tiny", networks=["other"], precision="As the checkpoint"))
     for lines, told in ((["one: x"], "cannot be read"), (["nobody"], "nobody"), ([], "no LoRA")):
         with pytest.raises(BadRequest, match=told):
             merge_loras(work(networks=lines))

@@ -51,6 +51,8 @@ def test_infotext_records_the_conditions(make, services, settings):
     assert conditions["attention"] and conditions["torch"].startswith("2.")
     assert conditions["source"] == source.sha256[:16] and conditions["resize mode"] == "1"
     assert services.blobs.find(conditions["source"]) == source.sha256
+    pair = make(**{"batch.size": 2}).pictures
+    assert recorded(pair[1].infotext)[1]["batch"] == "2" and "batch" not in conditions
     settings.update({"add_replay_to_infotext": False}, save=False)
     assert recorded(make().pictures[0].infotext)[1] == {}
     settings.update({"add_replay_to_infotext": True, "comma_padding_backtrack": 5}, save=False)
