@@ -257,6 +257,7 @@ class Engine:
             model=self._title(),
             model_error=self.model_error,
             native_size=self._native_size(),
+            needs=() if services.library.current is None else services.library.current.needs,
             example_prompt=self._example_prompt(),
             samplers=tuple(SamplerInfo(s.name, tuple(s.aliases), dict(s.options)) for s in services.catalogue.samplers),
             schedulers=tuple(

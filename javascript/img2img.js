@@ -37,6 +37,8 @@ window.atelier = window.atelier || {};
                 throw Object.assign(new Error("img2img needs a picture."), {remedy: "Drop one onto the canvas, or click it to choose a file."});
             }
             const told = {image: await canvas.picture()};
+            const depth = this.canvas("img2img_depth");
+            if (atelier.status.needs("depth") && depth && depth.hasPicture) told.depth = await depth.picture();
             if (MASKED.includes(place)) told.mask = await this.mask(place, canvas);
             // The server melts the strokes into the picture, so it needs both.
             if (place === "inpaint_sketch" && canvas.painted) {

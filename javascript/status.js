@@ -57,11 +57,16 @@ window.atelier = window.atelier || {};
             return atelier.wire({follow: Object.keys(atelier.panels).filter((tab) => !this.settled || own(tab))});
         },
 
+        // Whether the loaded model takes it: "depth", "edit", "vary", "mask".
+        needs(what) { return (document.body.dataset.needs || "").split(" ").includes(what); },
+
         // Called when lists and values have arrived.
         filled(state) {
             const told = JSON.parse(state || "{}");
             if (told.native && told.native[0]) this.native = told.native;
             this.settled = this.settled || Boolean(told.settled);
+            // Controls that only some kinds of models take are shown by style.css.
+            document.body.dataset.needs = (told.needs || []).join(" ");
             for (const tab of Object.keys(atelier.panels)) if (document.getElementById(`tab_${tab}`)) atelier.prompts.count(tab);
         },
 

@@ -63,6 +63,12 @@ class Model:
         return getattr(getattr(self.denoiser, "config", None), "time_cond_proj_dim", None) or 0
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """What the network takes beside latents and a text, in words."""
+        kinds = {"depth": self.takes_depth, "edit": self.edits, "vary": self.varies, "mask": self.is_inpainting}
+        return tuple(word for word, true in kinds.items() if true)
+
+    @property
     def edits(self) -> bool:
         """True when the network takes the picture that it changes by instruction beside the latents (8 channels)."""
         return self.in_channels == 2 * self.latent.channels

@@ -12,10 +12,11 @@ from atelier.networks.loha import LOHA
 from atelier.networks.lokr import LOKR
 from atelier.networks.lora import LORA
 from atelier.networks.oft import BOFT, OFT
+from atelier.networks.peft import PEFT_BOFT, PEFT_IA3, PEFT_OFT
 from atelier.networks.whole import BIASES, FULL, IA3, NORM
 
 #: in the order in which they are tried
-FORMS = (LORA, LOHA, LOKR, OFT, BOFT, GLORA, IA3, FULL, NORM)
+FORMS = (LORA, LOHA, LOKR, OFT, BOFT, GLORA, IA3, FULL, NORM, PEFT_OFT, PEFT_BOFT, PEFT_IA3)
 
 
 def form_of(parts: Parts) -> Form | None:

@@ -24,6 +24,7 @@ _ENDINGS = (
     re.compile(r"(?P<layer>.*)\.lora_(?P<part>up|down|mid)(?:\.[\w-]+)?\.weight"),
     re.compile(r"(?P<layer>.*)\.lora_(?P<part>[AB])(?:\.[\w-]+)*?(?:\.weight)?"),
     re.compile(r"(?P<layer>.*)\.lora_(?P<part>magnitude)_vector(?:\.[\w-]+)*"),
+    re.compile(r"(?P<layer>.*)\.(?P<part>oft_[rsR]|boft_[Rs]|ia3_l)(?:\.default)?(?:\.weight)?"),
     re.compile(rf"(?P<layer>.*)\.(?P<part>{_PARTS})(?:\.default)?"),
     re.compile(r"(?P<layer>.*)\.(?P<part>a1|a2|b1|b2|bm)\.weight"),
     re.compile(r"(?P<layer>.*)\.(?P<part>weight)"),

@@ -90,6 +90,7 @@ class Capabilities:
     """What the engine reported last. `model` is the title of the loaded checkpoint, empty when none is.
 
     `native_size` is the width and height in pixels that it was made for, (0, 0) while none is loaded;
+    `needs` names what it takes beside a text: "depth", "edit" or "vary" (a picture to be edited or varied), "mask".
     `example_prompt` is a text that it draws well, where its configuration names one.
     """
 
@@ -100,6 +101,7 @@ class Capabilities:
     model: str = ""
     model_error: str = ""
     native_size: tuple[int, int] = (0, 0)
+    needs: tuple[str, ...] = ()
     example_prompt: str = ""
     samplers: tuple[SamplerInfo, ...] = ()
     schedulers: tuple[SchedulerInfo, ...] = ()

@@ -94,7 +94,8 @@ def fill_outputs(quick: QuickSettings, panels: Sequence[Panel]) -> list[Any]:
 
 def page_state(known: Capabilities | None, settled: bool) -> str:
     """What scripts are told after a filling. Until `settled` the size on the controls is nobody's choice yet."""
-    return json.dumps({"native": native_size(known), "settled": settled})
+    needs = known.needs if known is not None else ()
+    return json.dumps({"native": native_size(known), "settled": settled, "needs": needs})
 
 
 def opener(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callable[..., list[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -18,11 +19,14 @@ from atelier.params.request import GenerationRequest, find_declaration
 
 #: Values of a request that no tab shows: pictures come from canvases, the others follow the settings or another value.
 UNPLACED = frozenset({
-    "source.images", "source.depth", "source.image_cfg_scale", "source.noise_multiplier", "mask.image", "mask.blur_y",
+    "source.images", "source.depth", "source.noise_multiplier", "mask.image", "mask.blur_y",
     "mask.round", "sampling.eta", "sampling.s_churn", "sampling.s_tmin", "sampling.s_tmax", "sampling.s_noise",
     "sampling.s_min_uncond", "hires.image", "output.save_images", "output.send_images", "output.tiling",
     "output.restore_faces",
 })  # fmt: skip
+
+#: what a slider shows for a value that may be empty: A1111's first value
+FIRST = MappingProxyType({"source.image_cfg_scale": 1.5})
 
 #: (list of `Capabilities`) -> the names in it
 Choices = Callable[[str], Sequence[str]]
@@ -65,6 +69,8 @@ class Control:
         """The inverse of `read`."""
         if self.path in SAME_VALUES and value is None:
             return SAME_VALUES[self.path]
+        if value is None and self.path in FIRST:
+            return FIRST[self.path]
         if isinstance(value, tuple):
             return list(value)
         return dict(self.words).get(value, value)

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from atelier.base.errors import BadRequest
 from atelier.params.flat import request_from_flat
 from atelier.pipeline.beside import scaled_depth
+from atelier.sampling.embedded_guidance import embedded_guidance
 from tests.pipeline.test_run import mask_of, picture_of, same
 from tests.tiny import TinySizes, write_tiny_checkpoint
+from tests.tiny_sd2 import PROJECTION, sd2_sizes, write_tiny_sd2
 
 CHANNELS = {"depth": 5, "edit": 8}
 
@@ -141,3 +144,72 @@ def test_the_flat_form_takes_a_depth_map(services):
     body = {"init_images": ["a"], "depth_image": "b", "image_cfg_scale": 2}
     request = request_from_flat(body, "img2img", store=lambda field, text: stored[text])
     assert request.source.depth == depth and request.source.image_cfg_scale == 2.0
+
+
+def test_an_image_variation_sees_its_source_in_the_positive_row_only(make, services, data):
+    write_tiny_sd2(data / "models" / "Stable-diffusion", "vary", sd2_sizes(labels=2 * PROJECTION))
+    told = []
+
+    def run(**paths):
+        return make(**{"overrides": {"sd_model_checkpoint": "vary"}, "sampling.steps": 2, **paths})
+
+    run()
+    model = services.library.current
+    assert model.varies and model.needs == ("vary",)
+    inner = model.denoiser.forward
+
+    def seen(*args, class_labels=None, **rest):
+        told.append(class_labels)
+        return inner(*args, class_labels=class_labels, **rest)
+
+    model.denoiser.forward = seen
+    source = picture_of(services)
+    first = run(**{"source.images": (source,), "source.denoising_strength": 1.0})
+    assert told[0].shape == (2, 2 * PROJECTION) and told[0][1].abs().max() == 0 and told[0][0].abs().max() > 0
+    assert "Image noise level: 0" in first.pictures[0].infotext
+    again = run(**{"source.images": (source,), "source.denoising_strength": 1.0})
+    assert same(first.images[0], again.images[0])
+    other = run(**{"source.images": (source,), "source.denoising_strength": 1.0, "source.image_noise": 700})
+    assert not same(first.images[0], other.images[0])
+    told.clear()
+    run()
+    assert told[0].abs().max() == 0
+
+
+def test_a_consistency_model_is_told_the_guidance_and_asked_once(make, services, data):
+    sizes = TinySizes(seed=6, unet_extra={"time_cond_proj_dim": 8})
+    write_tiny_checkpoint(data / "models" / "Stable-diffusion", "lcm", sizes)
+    rows = []
+    common = {"overrides": {"sd_model_checkpoint": "lcm"}, "sampling.sampler": "LCM", "sampling.steps": 2}
+    make(**common)
+    model = services.library.current
+    inner = model.denoiser.forward
+
+    def seen(sample, *args, timestep_cond=None, **rest):
+        rows.append((sample.shape[0], timestep_cond))
+        return inner(sample, *args, timestep_cond=timestep_cond, **rest)
+
+    model.denoiser.forward = seen
+    first = make(**common, **{"sampling.cfg_scale": 2.0})
+    assert [count for count, _ in rows] == [1, 1]
+    assert torch.allclose(rows[0][1], embedded_guidance(torch.tensor([1.0]), 8))
+    assert not same(first.images[0], make(**common, **{"sampling.cfg_scale": 8.0}).images[0])
+
+
+def test_a_consistency_lora_works_through_its_sampler(make, services, data):
+    """LCM-LoRA is a LoRA like any other, on a model that is not told the guidance."""
+    key = "lora_unet_mid_block_attentions_0_proj_in"
+    folder = data / "models" / "Lora"
+    folder.mkdir(parents=True)
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        f"{key}.lora_up.weight": torch.randn(32, 4, 1, 1, generator=generator),
+        f"{key}.lora_down.weight": torch.randn(4, 32, 1, 1, generator=generator),
+        f"{key}.alpha": torch.tensor(4.0),
+    }
+    save_file(tensors, str(folder / "lcm-lora-sdv1-5.safetensors"))
+    common = {"sampling.sampler": "LCM", "sampling.steps": 4, "sampling.cfg_scale": 1.0}
+    plain = make(**common)
+    fast = make(**common, **{"prompt.positive": "a cat <lora:lcm-lora-sdv1-5:1>"})
+    assert not same(plain.images[0], fast.images[0]) and not fast.comments
+    assert "Sampler: LCM" in fast.pictures[0].infotext and "lcm-lora-sdv1-5: " in fast.pictures[0].infotext

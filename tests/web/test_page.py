@@ -97,6 +97,8 @@ def test_defaults_and_limits_are_those_of_the_declarations(page):
     assert (steps.minimum, steps.maximum, steps.step, steps.value) == (1, 150, 1, 20)
     assert (width.minimum, width.maximum, width.step, width.value) == (64, 2048, 8, 512)
     assert page.component("img2img_denoising_strength").value == 0.75
+    image = page.component("img2img_image_cfg_scale")
+    assert (image.minimum, image.maximum, image.step, image.value) == (0, 3, 0.05, 1.5)
     assert page.component("img2img_mask_mode").value == "Inpaint masked"
     assert page.component("img2img_inpainting_fill").value == "original"
     assert page.component("resize_mode").choices[3][1] == "Just resize (latent upscale)"
@@ -238,11 +240,11 @@ def test_choices_arrive_when_the_engine_is_ready(tmp_path, monkeypatch):
     assert "Euler a" in after["txt2img_sampling"]["choices"]
     assert after["hr_sampler"]["choices"][0] == "Use same sampler"
     assert after["setting_sd_model_checkpoint"]["value"] == "tiny.safetensors [0123456789]"
-    known = replace(app.capabilities(), native_size=(128, 96))
+    known = replace(app.capabilities(), native_size=(128, 96), needs=("edit",))
     monkeypatch.setattr(app, "capabilities", lambda: known)
     after = refreshed(follow=["img2img"])
     assert (after["img2img_width"], after["img2img_height"]) == (128, 96) and after["txt2img_width"] == gr.skip()
-    assert json.loads(after["page_state"]) == {"native": [128, 96], "settled": True}
+    assert json.loads(after["page_state"]) == {"native": [128, 96], "settled": True, "needs": ["edit"]}
     app.close()
 
 

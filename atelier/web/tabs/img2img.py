@@ -48,6 +48,7 @@ def build(app: App, form: Form) -> Panel:
                 controls.batch_column(panel)
             with gr.Row():
                 form.place("sampling.cfg_scale", min_width=140)
+                form.place("source.image_cfg_scale", min_width=140, elem_classes=["for-edit"])
                 form.place("source.denoising_strength", min_width=140)
             guidance_accordion(panel)
             controls.seed_row(panel)
@@ -60,6 +61,15 @@ def build(app: App, form: Form) -> Panel:
         ])  # fmt: skip
     wires(panel)
     return panel
+
+
+def _by_model(form: Form) -> None:
+    """Shown while a model is loaded that takes them: the page's body names what it needs."""
+    form.place("source.image_noise", elem_classes=["for-vary"])
+    with gr.Column(elem_id="img2img_depth_controls", elem_classes=["for-depth"]):
+        markup("<span>Depth map: near is white. Left empty, the model looks at the picture itself, if it can.</span>",
+               classes=["canvas-note"])  # fmt: skip
+        place_canvas("img2img_depth", "picture", "Drop a depth map here, paste it, or click to choose")
 
 
 def _pictures() -> None:
