@@ -38,6 +38,7 @@ def build(app: App, form: Form) -> Panel:
     with gr.Row(elem_id="img2img_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="img2img_settings", elem_classes=["settings-column"], min_width=300):
             _pictures()
+            _by_model(form)
             _inpainting(panel)
             form.place("source.resize_mode", elem_id="resize_mode")
             controls.sampler_row(panel)
