@@ -17,6 +17,7 @@ from atelier.families.latent import LatentSpace
 from atelier.families.ldm import TEXT_PREFIX, UNET_PREFIX, VAE_PREFIX, text_names, unet_names, vae_names
 from atelier.families.ldm_config import Config, bundled, clip_config, merged, params_of, unet_config, vae_config
 from atelier.families.marks import marked_terminal, marked_velocity
+from atelier.families.midas import midas_components
 from atelier.families.model import Model, place_of
 from atelier.families.variants import VARIANTS, full_size, own_sizes, variant_of
 from atelier.sampling.prediction import Prediction
@@ -82,6 +83,7 @@ def blueprint(evidence: Evidence) -> Blueprint:
         vae = vae_config(params["first_stage_config"]["params"]["ddconfig"], scale)
         text = clip_config(params["cond_stage_config"]["params"], _vocabulary(evidence))
         prediction = _prediction(params, evidence)
+        extra = midas_components(evidence)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise BadModelFile(
             f"The configuration beside the checkpoint cannot be used: {type(error).__name__}: {error}.",
@@ -94,6 +96,7 @@ def blueprint(evidence: Evidence) -> Blueprint:
         "text_encoder": Component(
             "text_encoder", lambda: CLIPTextModel(CLIPTextConfig(**text)), text_names, (TEXT_PREFIX,)
         ),
+        **extra,
     }
     return Blueprint(components, prediction, latent, in_channels, VARIANTS.get(in_channels, ""))
 

@@ -24,6 +24,7 @@ from atelier.families.family import (
 )
 from atelier.families.ldm import UNET_PREFIX, unet_names
 from atelier.families.ldm_config import Config, bundled, merged, params_of, unet_config, vae_config
+from atelier.families.midas import midas_components
 from atelier.families.model import Model, place_of
 from atelier.families.openclip import NORM, OPEN_MARKS, layer_count, openclip_config, openclip_names
 from atelier.families.sd1 import FIRST, LATENT, call, latent_space, stated_kind, vae_component
@@ -81,7 +82,7 @@ def blueprint(evidence: Evidence) -> Blueprint:
         text = _text(evidence, params["cond_stage_config"].get("params") or {})
         kind = _kind(evidence, in_channels)
         prediction = _prediction(params, kind or "eps")
-        extra = unclip_components(evidence)
+        extra = {**unclip_components(evidence), **midas_components(evidence)}
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise BadModelFile(
             f"The configuration beside the checkpoint cannot be used: {type(error).__name__}: {error}.",

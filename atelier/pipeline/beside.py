@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from atelier.base.errors import BadRequest
+from atelier.families.midas import estimated_depth
 from atelier.families.unclip import image_vectors, noised
 from atelier.imaging.decode import flatten
 from atelier.imaging.inpaint import InpaintFrame
@@ -104,12 +105,26 @@ def depth_channels(current: Pass, frames: Sequence[InpaintFrame]) -> torch.Tenso
     factor, count = model.latent.factor, len(current.batch.seeds)
     cells = (current.height // factor, current.width // factor)
     given = run.request.source.depth
+    if given is None and frames and "depth" in model.extras:
+        return scaled_depth(_estimated(current, frames), cells)
     if given is None:
         raise BadRequest("source.depth", "this model needs a depth map.", remedy=DEPTH_REMEDY)
     picture = run.services.blobs.image(given, "source.depth")
     boxes = list(frames) or [None] * count
     rows = [_grey(_fitted(current, picture, frame), model.device) for frame in boxes]
     return torch.cat([scaled_depth(row, cells) for row in rows])
+
+
+def _estimated(current: Pass, frames: Sequence[InpaintFrame]) -> torch.Tensor:  # [B, 1, H, W]
+    """What the estimator in the checkpoint sees in the source; equal pictures are looked at once."""
+    run, model = current.batch.run, current.model
+    found: dict[int, torch.Tensor] = {}
+    with run.services.ladder.lease(model.extras["depth"], teller=run):
+        for frame in frames:
+            if id(frame) not in found:
+                pixels = pixels_of([frame.image], model.device)
+                found[id(frame)] = run.services.ladder.run("encode", lambda p=pixels: estimated_depth(model, p), run)
+    return torch.cat([found[id(frame)] for frame in frames])
 
 
 def scaled_depth(depth: torch.Tensor, cells: tuple[int, int]) -> torch.Tensor:  # [N, 1, H, W] -> [N, 1, h, w] in -1..1

@@ -10,6 +10,7 @@ from atelier.base.errors import BadRequest
 from atelier.params.flat import request_from_flat
 from atelier.pipeline.beside import scaled_depth
 from atelier.sampling.embedded_guidance import embedded_guidance
+from tests.families.test_midas import write_with_eye
 from tests.pipeline.test_run import mask_of, picture_of, same
 from tests.tiny import TinySizes, write_tiny_checkpoint
 from tests.tiny_sd2 import PROJECTION, sd2_sizes, write_tiny_sd2
@@ -84,6 +85,22 @@ def test_without_a_depth_map_the_field_and_the_remedy_are_named(use, services):
         with pytest.raises(BadRequest, match="depth map") as caught:
             use("depth", **{"source.images": sources})
         assert caught.value.field == "source.depth" and "white" in caught.value.remedy
+
+
+def test_a_model_with_an_estimator_looks_at_the_source_itself(make, services, data, seen):
+    write_with_eye(data / "models" / "Stable-diffusion", "eye")
+    common = {
+        "overrides": {"sd_model_checkpoint": "eye"},
+        "sampling.steps": 2,
+        "source.images": (picture_of(services),),
+    }
+    make(**common)
+    concat = seen[0][1]
+    assert concat.shape == (2, 1, 8, 8) and concat.min() == -1 and concat.max() == 1
+    make(**common, **{"source.depth": depth_of(services)})
+    assert not torch.equal(seen[-1][1], concat)
+    with pytest.raises(BadRequest, match="depth map"):
+        make(**{**common, "source.images": ()})
 
 
 def test_a_plain_map_is_the_middle():
