@@ -97,11 +97,11 @@ def write_with_eye(folder, name="with-eye"):
     """A depth model of SD1's layout with an estimator inside."""
     sizes, module = TinySizes(in_channels=5), small()
     state, own = tiny_state(sizes), module.state_dict()
-    for name, place in midas_names(own).items():
+    for ours, place in midas_names(own).items():
         if not isinstance(place, Cut):
-            state[PREFIX + place] = own[name].contiguous()
+            state[PREFIX + place] = own[ours].contiguous()
         elif place.part == 0:
-            three = [own[name.replace(".query.", f".{part}.")] for part in ("query", "key", "value")]
+            three = [own[ours.replace(".query.", f".{part}.")] for part in ("query", "key", "value")]
             state[PREFIX + place.name] = torch.cat(three)
     path = folder / f"{name}.safetensors"
     save_file(state, str(path))
