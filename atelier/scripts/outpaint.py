@@ -31,7 +31,7 @@ class Growth:
 
 
 def run_outpainting(run: Run, asked: AskedScript) -> Result:
-    session, values = Session(run, asked), asked.values
+    session, values = Session(run, asked, parts=True), asked.values
     sides = sides_of(values.direction, "outpainting_mk2.direction")
     base = with_text(session.request, {k: v for k, v in script_fields(asked).items() if k != "Script"})
     count = base.batch.count * base.batch.size

@@ -17,7 +17,7 @@ Box = tuple[int, int, int, int]
 
 
 def run_plain_outpainting(run: Run, asked: AskedScript) -> Result:
-    session, values = Session(run, asked), asked.values
+    session, values = Session(run, asked, parts=True), asked.values
     sides = sides_of(values.direction, "poor_man_s_outpainting.direction")
     source = source_picture(session)
     amounts = {side: values.pixels if side in sides else 0 for side in ("left", "up", "right", "down")}

@@ -58,14 +58,17 @@ class Made:
 class Session:
     """`request` is the asked request without the script, its random seeds drawn: the same after a crash.
 
-    `base` replaces that request before the draw.
+    `base` replaces that request before the draw. With `parts`, inner runs make pieces of a larger picture, which are
+    nobody else's business.
     """
 
     def __init__(
         self, run: Run, asked: AskedScript | AskedBatch, *, base: GenerationRequest | None = None,
-        fixed_seeds: bool = True,
+        fixed_seeds: bool = True, parts: bool = False,
     ) -> None:  # fmt: skip
         self.run = run
+        self._parts = parts
+        self._inside = False
         self._publish = run.publish
         self.asked = asked
         self.values = asked.values
@@ -128,6 +131,7 @@ class Session:
         """
         key = self._key(request)
         self._weight = self._calls(request)
+        self._inside = True
         made = self._kept(key, request)
         if made is None:
             self._share = 0.0
@@ -144,6 +148,7 @@ class Session:
             for text in result.comments:
                 if text not in self.run.comments:
                     self.run.comments.append(text)
+        self._inside = False
         self._done += self._weight
         self.made.append(made)
         return made
@@ -198,6 +203,8 @@ class Session:
                 pass_index=len(self.made), passes=max(self._runs, len(self.made) + 1),
             )  # fmt: skip
         elif isinstance(event, PictureReady):
+            if self._inside and self._parts:
+                return None
             event = replace(event, index=self._shown)
             self._shown += 1
         return self._publish(event)

@@ -17,7 +17,7 @@ from atelier.tools.upscale import Upscaler
 
 
 def run_upscale(run: Run, asked: AskedScript) -> Result:
-    session, values = Session(run, asked), asked.values
+    session, values = Session(run, asked, parts=True), asked.values
     upscaler = upscaler_of(run, values.upscaler_index)
     large = _enlarged(session, upscaler)
     tile = _tile_size(session.request, large)

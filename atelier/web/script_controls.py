@@ -13,6 +13,7 @@ from atelier.params.axes import GridAxis, grid_axes
 from atelier.params.field import Declaration
 from atelier.params.parts import MASKED_CONTENT
 from atelier.params.scripts import BuiltinScript
+from atelier.params.sweep import split_csv
 from atelier.web.filling import names_of
 from atelier.web.forms import component_for
 from atelier.web.markup import markup
@@ -81,6 +82,8 @@ class ScriptControls:
     def _pasted(self, declaration: Declaration) -> Callable[[Mapping[str, Any]], Any]:
         """(keys and values of a text) -> what the control is set to, or None for as it is."""
         label, script = declaration.param.infotext, self._script
+        if declaration.param.widget == "axis values":
+            return self._pasted_choices(declaration.name[0].upper())
 
         def pasted(values: Mapping[str, Any]) -> Any:
             if not label or label not in values or str(values.get("Script", "")).lower() != script.title.lower():
@@ -95,6 +98,18 @@ class ScriptControls:
             except BadRequest:
                 # A text of another program, or of an older version.
                 return None
+
+        return pasted
+
+    def _pasted_choices(self, dimension: str) -> Callable[[Mapping[str, Any]], Any]:
+        """The same for the list of an axis with choices: those of them that the text names."""
+
+        def pasted(values: Mapping[str, Any]) -> Any:
+            choices = self._choices(str(values.get(f"{dimension} Type", "")))
+            text = values.get(f"{dimension} Values")
+            if str(values.get("Script", "")).lower() != self._script.title.lower() or choices is None or not text:
+                return None
+            return gr.update(choices=choices, value=[word for word in split_csv(str(text)) if word in choices])
 
         return pasted
 
@@ -123,7 +138,7 @@ class ScriptControls:
                 self._named("include_lone_images", "include_sub_grids", "csv_mode")
             with gr.Column():
                 self._named("margin_size")
-        with gr.Row(elem_id=self._id("swap_axes")):
+        with gr.Row(elem_id=self._id("swap_axes"), elem_classes=["script-swap"]):
             for pair in ("xy", "yz", "xz"):
                 self._swap(*pair)
         for dimension in "xyz":
@@ -166,8 +181,9 @@ class ScriptControls:
                 scale=2, min_width=180, elem_id=self._id(declaration.name), interactive=True,
             )  # fmt: skip
             fill = gr.Button(
-                "Fill", elem_id=self._id(f"fill_{dimension}"), visible=False, size="sm", min_width=40, scale=0
-            )
+                "Fill", elem_id=self._id(f"fill_{dimension}"), visible=False, size="sm", min_width=40, scale=0,
+                elem_classes=["script-fill"],
+            )  # fmt: skip
             self.components[f"fill_{dimension}"] = fill
 
     def _parts_of(self, dimension: str) -> list[Any]:
