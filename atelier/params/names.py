@@ -42,7 +42,9 @@ def resolve_sampler(
             found, schedule = _find_sampler(capabilities.samplers, name[: -len(ending) - 1].rstrip()), entry
     if found is None:
         if strict or not capabilities.samplers:
-            raise unknown("sampling.sampler", "sampler", name, [s.name for s in capabilities.samplers])
+            known = [s.name for s in capabilities.samplers]
+            known += [alias for s in capabilities.samplers for alias in s.aliases]
+            raise unknown("sampling.sampler", "sampler", name, known)
         found = capabilities.samplers[0]
     label = schedule.label if schedule is not None else AUTOMATIC
     if schedule is not None and schedule.name == found.options.get("scheduler"):

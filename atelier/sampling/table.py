@@ -16,6 +16,7 @@ from atelier.sampling.samplers import (
     lcm,
     multistep,
     restart,
+    seeds,
     solver,
     stochastic,
     unipc,
@@ -167,6 +168,12 @@ def _stochastic_samplers() -> tuple[Sampler, ...]:
         Sampler(
             "SA-Solver", stochastic.sa_solver, ("sa_solver", "SA Solver"), schedule="karras", accepts=fresh
         ),
+        Sampler(
+            "SA-Solver PECE", stochastic.sa_solver_pece, ("sa_solver_pece",),
+            schedule="karras", accepts=fresh, second_order=True,
+        ),
+        Sampler("SEEDS 2", seeds.seeds_2, ("seeds_2",), schedule="karras", accepts=fresh, second_order=True),
+        Sampler("SEEDS 3", seeds.seeds_3, ("seeds_3",), schedule="karras", accepts=fresh, second_order=True, calls=3),
         Sampler(
             "Res Multistep a", exponential.res_multistep_ancestral,
             ("res_multistep_ancestral", "Res Multistep Ancestral"),

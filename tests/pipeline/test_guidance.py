@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 
 from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.refs import ImageRef
+from atelier.device.recovery import Ladder
+from atelier.device.residency import Residency
 from atelier.params.flat import request_from_flat, request_to_flat
 from atelier.params.guidance import MASTERS, SWITCHES, GuidanceMethods
 from atelier.params.infotext import parse_infotext, paste, request_from_infotext
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import request_from_json, request_to_json
 from atelier.params.sweep import find_axis
+from tests.pipeline.test_memory import movers as movers
 from tests.tiny import TinySizes, write_tiny_checkpoint
 
 #: method -> values that differ from the defaults, and a key that the text must hold
@@ -179,3 +183,13 @@ def test_values_at_their_limits_give_a_picture_or_a_clear_failure(end, make):
             assert make(**paths(values), **{"sampling.steps": 2}).state == "done"
         except AtelierError as error:
             assert error.remedy
+
+
+def test_a_network_that_is_streamed_is_guided_in_the_same_way(make, movers, services, settings):
+    settings.update({"token_merging_ratio": 0.4})
+    values = paths({"pag_scale": 3.0, "seg_scale": 3.0, "sag_scale": 1.0, "freeu": True, "layers": "mid,up.2"})
+    streamed = make(**values)
+    assert all(mover.copies > 10 for mover in movers)
+    services.residency = Residency(torch.device("cpu"))
+    services.ladder = Ladder(services.residency)
+    assert np.array_equal(pixels(streamed), pixels(make(**values)))

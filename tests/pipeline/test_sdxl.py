@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from atelier.checkpoints.load import LoadedModel
 from atelier.device.recovery import Ladder
 from atelier.device.residency import Residency
+from atelier.pipeline import sample
 from tests.pipeline.test_memory import movers as movers
 from tests.tiny_sdxl import TinyXL, write_tiny_xl
 
@@ -166,3 +167,16 @@ def test_tokens_are_merged_at_full_resolution_only_where_sdxl_has_no_attention(x
     """As in A1111: the setting is accepted, and changes nothing."""
     merged = xl(overrides={"token_merging_ratio": 0.5})
     assert np.array_equal(np.asarray(merged.images[-1]), np.asarray(xl().images[-1]))
+
+
+def test_align_your_steps_takes_the_table_of_the_family(xl, monkeypatch):
+    tables, original = [], sample.plan_sampling
+
+    def planned(*args, options, **rest):
+        tables.append(options.table)
+        return original(*args, options=options, **rest)
+
+    monkeypatch.setattr(sample, "plan_sampling", planned)
+    xl(**{"sampling.scheduler": "Align Your Steps 32"})
+    xl("tiny", **{"sampling.scheduler": "Align Your Steps 32"})
+    assert tables == ["sdxl", "sd1"]

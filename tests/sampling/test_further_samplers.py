@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from atelier.sampling.samplers import adams, cfgpp, euler, exponential, gradient, multistep, stochastic
+from atelier.sampling.samplers import adams, cfgpp, dpm, euler, exponential, gradient, multistep, seeds, stochastic
 from atelier.sampling.samplers.quadrature import step_weights
 from tests.sampling.cases import close, quiet
 from tests.sampling.test_samplers import Toy, halves
@@ -174,6 +174,31 @@ def test_sa_solver_adds_the_noise_of_its_process():
         close(seen[i + 1], mean)
         drawn += float(noise)
     assert drawn > 0
+
+
+def test_seeds_without_noise_is_the_single_step_solver():
+    close(walk(seeds.seeds_2, eta=0.0), walk(dpm.dpmpp_2s_ancestral, eta=0.0))
+
+
+@pytest.mark.parametrize("function", [seeds.seeds_2, seeds.seeds_3])
+@pytest.mark.parametrize("eta", [0.6, 1.0])
+def test_seeds_ends_every_step_with_the_noise_of_its_process(function, eta):
+    """With a guess of zero and independent draws, the variance of x is known at the end of a step."""
+    generator = torch.Generator().manual_seed(4)
+    x = torch.zeros(1, 1, 300, 300, dtype=torch.float64)
+
+    def noise(sigma, sigma_next, active=None):
+        return torch.randn(x.shape, generator=generator, dtype=torch.float64)
+
+    sigmas = torch.tensor([5.0, 2.0], dtype=torch.float64)
+    end = function(lambda x, sigma: torch.zeros_like(x), x, sigmas, noise=noise, on_step=quiet, eta=eta)
+    assert float(end.std()) == pytest.approx(2 * (1 - (2 / 5) ** (2 * eta)) ** 0.5, rel=0.01)
+
+
+def test_pece_asks_again_after_each_correction():
+    toy = Toy()
+    walk(stochastic.sa_solver_pece, toy)
+    assert toy.calls == 6 + 4
 
 
 def test_euler_cfgpp_goes_to_the_guided_guess_with_unguided_noise():

@@ -95,6 +95,27 @@ def sa_solver(
 ) -> Tensor:
     """Stochastic Adams: predicts with three guesses, corrects with four, one call a step (Xue et al. 2023, algorithm
     1). `eta` is the paper's tau in the middle of the way; outside of it no noise is added."""
+    return _sa_solver(denoise, x, sigmas, (noise, on_step, eta, s_noise), again=False)
+
+
+def sa_solver_pece(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: NoiseSource,
+    on_step: OnStep,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+) -> Tensor:
+    """The same with a second guess after each correction."""
+    return _sa_solver(denoise, x, sigmas, (noise, on_step, eta, s_noise), again=True)
+
+
+def _sa_solver(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, told: tuple[NoiseSource, OnStep, float, float], again: bool
+) -> Tensor:
+    noise, on_step, eta, s_noise = told
     lambdas = [-math.log(float(sigma)) if sigma > 0 else math.inf for sigma in sigmas]
     guesses: list[Tensor] = []
     before, drawn = x, 0.0
@@ -107,6 +128,8 @@ def sa_solver(
         if i:
             tau = _tau(float(sigmas[i - 1]), eta)
             x = _adams(before, guesses, lambdas[i::-1], (lambdas[i - 1], lambdas[i]), tau) + drawn
+            if again:
+                guesses[0] = denoise(x, sigmas[i])
         before, tau = x, _tau(float(sigmas[i]), eta)
         x = _adams(x, guesses[:PREDICTOR_ORDER], lambdas[i::-1], (lambdas[i], lambdas[i + 1]), tau)
         drawn = 0.0
