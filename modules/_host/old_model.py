@@ -44,11 +44,17 @@ class TextModelView:
         return encode(self._model, texts)
 
 
+def conditioning_key(model: Any) -> str:
+    """How the original configurations call what a network is fed beside the latents."""
+    if model.varies:
+        return "crossattn-adm"
+    return "hybrid" if model.is_inpainting or model.takes_depth or model.edits else "crossattn"
+
+
 class ModelView:
     """Made anew from the open model; setting an attribute keeps it on the view for the time the model is open."""
 
     is_sd3 = is_ssd = is_flux = False
-    cond_stage_key = "txt"
     used_config = ""
     lowvram = False
 
@@ -67,14 +73,14 @@ class ModelView:
         self.latent_channels = model.latent.channels
         self.scale_factor = model.latent.scale
         self.first_stage_model = model.vae
-        self.cond_stage_model = TextModelView(model)
+        self.cond_stage_model = TextModelView(model, pad=0) if self.is_sd2 else TextModelView(model)
+        self.cond_stage_key = "edit" if model.edits else "txt"
         if self.is_sdxl:
             # The OpenCLIP encoder is the last, or in the refiner the only one; it is filled up with 0.
             first = [self.cond_stage_model] if model.text_encoder_2 is not None else []
             open_clip = TextModelView(model, model.text_encoders[-1], pad=0)
             self.conditioner = SimpleNamespace(embedders=[*first, open_clip])
-        kind = "hybrid" if model.is_inpainting else "crossattn"
-        self.model = SimpleNamespace(diffusion_model=model.denoiser, conditioning_key=kind)
+        self.model = SimpleNamespace(diffusion_model=model.denoiser, conditioning_key=conditioning_key(model))
         self.network_layer_mapping: dict[str, Any] = {}
 
     @property

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from atelier.pipeline.state import Pass
+from modules._host.old_model import conditioning_key
 
 VIEW = "a1111.denoiser"
 
@@ -42,7 +43,7 @@ class SamplerView:
             name=sampler.name, aliases=list(sampler.aliases), options=sampler.options, constructor=None
         )
         self.options = sampler.options
-        self.conditioning_key = "hybrid" if sampling_pass.model.is_inpainting else "crossattn"
+        self.conditioning_key = conditioning_key(sampling_pass.model)
         self.eta = p.eta
         self.s_churn, self.s_tmin, self.s_tmax, self.s_noise = p.s_churn, p.s_tmin, p.s_tmax, p.s_noise
         self.s_min_uncond = p.s_min_uncond

@@ -23,7 +23,7 @@ from atelier.device.attention import (
     split_attention,
     xformers_trouble,
 )
-from tests.tiny import tiny_unet, tiny_vae
+from tests.tiny import TinySizes, tiny_unet, tiny_vae
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda", 0)
 FITS, MISSING = (lambda device: ""), (lambda device: "it cannot be imported")
@@ -173,6 +173,19 @@ def test_half_precision_attends_in_float32_when_asked(monkeypatch):
 
 def kinds(module):
     return {type(p) for p in module.attn_processors.values()}
+
+
+@pytest.mark.parametrize(("asked", "dtype", "kernel", "precise"), [
+    (True, torch.float16, "sdpa", True), (True, torch.float16, "xformers", True), (True, torch.bfloat16, "sdpa", False),
+    (True, torch.float32, "sdpa", False), (False, torch.float16, "sdpa", False),
+])  # fmt: skip
+def test_networks_that_overflow_in_half_precision_attend_in_float32(asked, dtype, kernel, precise):
+    unet = tiny_unet(TinySizes(unet_extra={"upcast_attention": asked})).to(dtype)
+    device = Attention(AttentionChoice(kernel))
+    with device.using(unet):
+        processors = list(unet.attn_processors.values())
+        assert all(getattr(p, "upcast", False) == precise for p in processors)
+    assert kinds(unet) == {AttnProcessor2_0}
 
 
 def test_torchs_own_attention_changes_nothing(unet):

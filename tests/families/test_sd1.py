@@ -93,6 +93,8 @@ def test_the_original_configuration_beside_a_full_size_file():
     with_yaml, without = made(params), made()
     assert with_yaml.latent == without.latent and with_yaml.prediction.kind == "eps"
     with torch.device("meta"):
+        # Its size of 32 is nobody's: such models are made for 512.
+        assert with_yaml.components["unet"].build().config.sample_size == 64
         for name, component in without.components.items():
             mine, other = component.build().state_dict(), with_yaml.components[name].build().state_dict()
             assert {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in other.items()}
