@@ -28,7 +28,7 @@ class Workbench:
 
     def __init__(
         self, residency: Residency, dtype: torch.dtype = torch.float32, arguments: Mapping[str, Any] | None = None,
-        limit: int = 2,
+        limit: int = 4,
     ) -> None:  # fmt: skip
         self.residency = residency
         self.dtype = dtype

@@ -210,4 +210,4 @@ def open_detector(path: Path, allow_pickle: bool) -> Opened:
     state: Mapping[str, torch.Tensor] = read_state_dict(path, allow_pickle)
     with torch.device("meta"):
         detector = Detector()
-    return Opened.of(detector, state, "MTCNN")
+    return Opened.of(detector, state, "MTCNN", half=False)
