@@ -31,11 +31,14 @@ def postprocess(
     token: CancelToken | None = None,
     publish: Callable[[Event], Any] = lambda event: None,
     job: str = "",
+    keep: bool = False,
 ) -> Result:
-    """Raises any `AtelierError`; a stop keeps the pictures that are done, a cancel raises `Interrupted`."""
+    """With `keep` the images stay in memory for the caller; else only in the blob store, since there may be thousands.
+
+    Raises any `AtelierError`; a stop keeps the pictures that are done, a cancel raises `Interrupted`."""
     started = time.monotonic()
     settings = settings.overlaid(request.overrides)
-    run = ExtrasRun(request, settings, services, token or CancelToken(), publish, job)
+    run = ExtrasRun(request, settings, services, token or CancelToken(), publish, job, keep=keep)
     steps = _steps(run)
     for step in steps:
         step.ready(run)

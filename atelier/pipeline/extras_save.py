@@ -43,7 +43,8 @@ def save_result(run: ExtrasRun, picture: PostPicture, source: Mapping[str, Any],
     run.infos.append(line)
     if run.request.output.show or not run.request.input.folder:
         run.pictures.append(made)
-        run.images.append(picture.image)
+        if run.keep:
+            run.images.append(picture.image)
         run.publish(PictureReady(
             job=run.job, index=made.index, sha256=ref.sha256, path=path, infotext=text, width=ref.width,
             height=ref.height,

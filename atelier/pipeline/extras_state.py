@@ -76,6 +76,7 @@ class ExtrasRun:
     token: CancelToken
     publish: Callable[[Event], Any]
     job: str = ""
+    keep: bool = False
     count: int = 1
     position: int = 0
     comments: list[str] = field(default_factory=list)

@@ -127,7 +127,7 @@ class Faces:
             folder = self._paths.models / kind
             raise ModelMissing(
                 f"{what} needs a model file that is not there.",
-                remedy=f"Put {usual} into {folder}, then press Refresh.", folder=str(folder), file=usual,
+                remedy=f"Put {usual} into {folder}, then try again.", folder=str(folder), file=usual,
             )  # fmt: skip
         return found
 

@@ -25,12 +25,13 @@ def checked_folder(app: App, text: str, field: str, *, exists: bool) -> str:
     try:
         # Resolved first: a link or `..` must not lead out of the folder that was checked.
         path = (app.paths.data / Path(text.strip()).expanduser()).resolve()
+        there = path.is_dir()
     except (OSError, RuntimeError, ValueError) as error:
         raise BadRequest(field, "this is not the name of a folder.", remedy="Check it.") from error
     if is_exposed(app.arguments):
         _, pictures = served_folders(app)
         if not any(path.is_relative_to(folder) for folder in pictures):
-            raise NotAllowed(f"{text} lies outside of the folders that may be used.", remedy=_REMEDY, field=field)
-    if exists and not path.is_dir():
-        raise BadRequest(field, f"there is no folder {text}.", remedy="Check its name.")
+            raise NotAllowed(f"{text[:200]} lies outside of the folders that may be used.", remedy=_REMEDY, field=field)
+    if exists and not there:
+        raise BadRequest(field, f"there is no folder {text[:200]}.", remedy="Check its name.")
     return str(path)

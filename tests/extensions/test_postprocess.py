@@ -41,7 +41,7 @@ def run(bench, *values, **paths):
     request = ExtrasRequest().with_values(**{"input.images": (ref,), "extras": extras, **paths})
     request = extras_from_json(extras_to_json(request))
     settings = bench.app.settings.snapshot()
-    return postprocess(request, bench.services, settings=settings, publish=bench.events.append, job="test")
+    return postprocess(request, bench.services, settings=settings, publish=bench.events.append, job="test", keep=True)
 
 
 def test_controls_stand_in_the_tab(bench):
@@ -93,7 +93,7 @@ def test_a_server_without_a_page_knows_the_arguments(tmp_path):
         ref = bench.services.blobs.put_image(Image.new("RGB", (8, 8), "blue"))
         values = {EXTRAS: {"Tint": {"enable": True}}}
         request = ExtrasRequest().with_values(**{"input.images": (ref,), "extras": values})
-        result = postprocess(request, bench.services, settings=bench.app.settings.snapshot())
+        result = postprocess(request, bench.services, settings=bench.app.settings.snapshot(), keep=True)
         assert np.asarray(result.images[0])[0, 0].tolist() == [127, 0, 127]
     finally:
         bench.close()

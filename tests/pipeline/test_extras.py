@@ -56,7 +56,9 @@ def run(services, tmp_path):
         # What travels to another process must say the same.
         request = extras_from_json(extras_to_json(request))
         publish = events.append if events is not None else (lambda event: None)
-        return postprocess(request, services, settings=settings.snapshot(), token=token, publish=publish, job="x")
+        return postprocess(
+            request, services, settings=settings.snapshot(), keep=True, token=token, publish=publish, job="x"
+        )  # fmt: skip
 
     return work
 

@@ -77,6 +77,9 @@ def test_a_job_takes_the_nested_form(served, tmp_path):
     assert asked(served).upscale.upscaler_1 == "Lanczos" and asked(served).output.save
     wrong = served.client.post("/atelier/v1/jobs", json={"kind": "extras", "request": {"upscale": {"scael": 2}}})
     assert wrong.status_code == 422 and "scale" in wrong.json()["remedy"]
+    for odd in ("x" * 3000, "a\0b", "~nobody-of-this-name/x"):
+        told = served.client.post("/atelier/v1/jobs", json={"kind": "extras", "request": {"input": {"folder": odd}}})
+        assert told.status_code == 422 and told.json()["fields"]["field"] == "input.folder"
     nowhere = {"kind": "extras", "request": {"input": {"folder": str(tmp_path / "nowhere")}}}
     assert served.client.post("/atelier/v1/jobs", json=nowhere).status_code == 422
 
