@@ -25,6 +25,18 @@ def base(tmp_path_factory):
     return loaded(tmp_path_factory.mktemp("xl"), BASE)
 
 
+def test_half_precision_stays_near(tmp_path, base):
+    path = write_tiny_xl(tmp_path, sizes=BASE, dtype=torch.float16)
+    half = torch.bfloat16
+    model = load_checkpoint(
+        CheckpointFile(path.name, path, None, path.with_suffix(".yaml")),
+        Placement(torch.device("cpu"), half, half, half),
+    )
+    task = TaskXL(guidance=2.0)
+    apart = (ours(model, task) - ours(base, task)).abs()
+    assert torch.isfinite(apart).all() and apart.mean() < 4 / 255
+
+
 def agree(mine, other, limit=1e-4):
     assert mine.shape == other.shape and mine.std() > 0.005
     assert (mine - other).abs().max() < limit
