@@ -3,8 +3,13 @@
 import pytest
 import torch
 from diffusers import AutoencoderTiny
+from safetensors.torch import load_file
 
+from atelier.base.paths import PROGRAM
 from atelier.families.tiny_autoencoder import build_tiny
+from starter.approximations import TinyDecoder, TinyEncoder, load_network
+
+SHIPPED = PROGRAM / "models" / "VAE-approx"
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +49,11 @@ def test_encoder(reference):
 def test_other_files_are_refused(tensors):
     with pytest.raises(ValueError):
         build_tiny(tensors, "decoder")
+
+
+@pytest.mark.parametrize(("side", "kind"), [("decoder", TinyDecoder), ("encoder", TinyEncoder)])
+def test_those_of_the_shipped_model(side, kind):
+    path = SHIPPED / f"atelier-starter-taesd_{side}.safetensors"
+    given = torch.rand(1, 4, 4, 5) if side == "decoder" else torch.rand(1, 3, 32, 40)
+    with torch.no_grad():
+        assert torch.allclose(build_tiny(load_file(path), side)(given), load_network(path, kind)(given), atol=1e-4)
