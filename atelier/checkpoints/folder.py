@@ -16,6 +16,8 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    DPTConfig,
+    DPTForDepthEstimation,
 )
 
 from atelier.base.errors import BadModelFile, UnknownModel
@@ -76,6 +78,10 @@ def open_folder(path: Path, allow_pickle: bool = False) -> tuple[Family, Bluepri
     if kind == "StableUnCLIPImg2ImgPipeline":
         components |= _picture_parts(path)
         places = {**places, "noise_statistics": "image_normalizer"}
+    if (path / "depth_estimator").is_dir():
+        eye = _json(path / "depth_estimator" / "config.json")
+        components["depth"] = Component("depth", lambda: DPTForDepthEstimation(DPTConfig(**eye)), _same, ("",))
+        places = {**places, "depth": "depth_estimator"}
     sources = {name: _source(path / places.get(name, name), name, allow_pickle) for name in components}
     blueprint = Blueprint(components, _prediction(path), _latent(family, vae), channels, VARIANTS[channels])
     return family, blueprint, sources

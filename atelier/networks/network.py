@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -15,7 +13,7 @@ from atelier.checkpoints.network_files import NetworkFile
 from atelier.checkpoints.reader import read_state_dict
 from atelier.networks.form import Parts
 from atelier.networks.keys import split_key
-from atelier.networks.peft import EXACT
+from atelier.networks.peft_notes import complete
 
 BUNDLE = "bundle_emb."
 #: parts of an SDXL embedding by the text encoder they are for; any other tensor is for the only encoder
@@ -39,18 +37,6 @@ class Network:
     unknown: tuple[str, ...] = ()
 
 
-def _exact(path: Path) -> bool:
-    """What PEFT's configuration beside the file says of the rotations; without one its usual formula counts."""
-    notes = path.with_name("adapter_config.json")
-    if not notes.is_file():
-        return False
-    try:
-        told = json.loads(notes.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise BadModelFile(f"{notes} cannot be read: {error}", path=str(notes)) from error
-    return isinstance(told, dict) and told.get("use_cayley_neumann") is False
-
-
 def read_network(file: NetworkFile, allow_pickle: bool = False) -> Network:
     """Raises `BadModelFile` when nothing in the file is a change of a layer, `ForbiddenPickle` as the reader does."""
     layers: dict[str, dict[str, torch.Tensor]] = {}
@@ -68,9 +54,7 @@ def read_network(file: NetworkFile, allow_pickle: bool = False) -> Network:
             unknown.append(key)
         else:
             layers.setdefault(found[0], {})[found[1]] = tensor
-    if any("oft_R" in parts for parts in layers.values()) and _exact(file.path):
-        for parts in layers.values():
-            parts[EXACT] = torch.tensor(True)
+    complete(file, layers)
     other = next((reason for mark, reason in OTHERS if any(mark in key for key in tensors)), None)
     if other or not (layers or embeddings):
         reason = other or "none of its tensors is a change of a layer"

@@ -10,6 +10,7 @@ from atelier.base.errors import BadModelFile, UnknownModel
 from atelier.checkpoints.load import load_checkpoint
 from atelier.checkpoints.shelf import CheckpointFile
 from tests.checkpoints.test_load import same_network
+from tests.families.test_midas import small
 from tests.tiny import TinySizes, tiny_text_encoder, tiny_unet, tiny_vae
 from tests.tiny_sd2 import PROJECTION, image_module, sd2_sizes, text_module
 from tests.tiny_sdxl import TinyXL, write_tiny_xl, xl_first, xl_second, xl_unet, xl_vae
@@ -105,3 +106,18 @@ def test_an_image_variation_folder_brings_its_eye(variation, placement):
     assert model.extras["noise_statistics"].std.mean() == 2 and "image_encoder" in model.components()
     own = image_module().state_dict()
     assert all(torch.allclose(v, own[k], atol=1e-3) for k, v in model.extras["image_encoder"].state_dict().items())
+
+
+def test_a_depth_folder_brings_its_estimator(tmp_path, placement):
+    path, sizes, eye = tmp_path / "my-depth", TinySizes(in_channels=5), small()
+    tiny_unet(sizes).half().save_pretrained(path / "unet")
+    tiny_vae(sizes).half().save_pretrained(path / "vae")
+    tiny_text_encoder(sizes).half().save_pretrained(path / "text_encoder")
+    eye.save_pretrained(path / "depth_estimator")
+    (path / "scheduler").mkdir()
+    (path / "scheduler" / "scheduler_config.json").write_text("{}")
+    (path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionDepth2ImgPipeline"}))
+    model = load(path, placement)
+    assert model.takes_depth and model.extras["depth"].config.image_size == 64
+    own = eye.state_dict()
+    assert all(torch.equal(v, own[k]) for k, v in model.extras["depth"].state_dict().items())

@@ -1,16 +1,12 @@
 """PEFT's own forms against their formulas, written out with whole matrices."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from atelier.base.errors import BadModelFile
-from atelier.checkpoints.network_files import NetworkFile
 from atelier.networks.forms import form_of, weight_delta
 from atelier.networks.keys import split_key
-from atelier.networks.network import read_network
 from tests.networks.conftest import random
 from tests.networks.test_forms import IN, OUT, check, conv, linear, n
 
@@ -108,12 +104,3 @@ def test_entries_for_other_layers_are_refused(parts):
 def test_names(end, part):
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     assert split_key(f"base_model.model.{layer}.{end}") == (layer.replace(".", "_"), part)
-
-
-@pytest.mark.parametrize(("told", "exact"), [(None, False), (True, False), (False, True)])
-def test_the_configuration_beside_the_file_tells_the_formula(write, told, exact):
-    path = write("turned", {"mid_block.attentions.0.proj_in.oft_R.weight": random(2, 6)})
-    if told is not None:
-        path.with_name("adapter_config.json").write_text(json.dumps({"use_cayley_neumann": told}))
-    parts = read_network(NetworkFile("turned", path)).layers["mid_block_attentions_0_proj_in"]
-    assert ("exact" in parts) == exact
