@@ -8,8 +8,10 @@ from pathlib import Path
 
 from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.refs import ImageRef
+from atelier.imaging.decode import open_image
 from atelier.imaging.folder import pictures_in
 from atelier.imaging.metadata import read_metadata
+from atelier.params.foreign.catalogue import translate
 from atelier.params.infotext import parse_infotext, paste
 from atelier.params.picture_batch import ADDED, EXTRA, TAKEN, AskedBatch, PictureBatch, without_batch
 from atelier.params.request import GenerationRequest
@@ -105,10 +107,17 @@ def _mask_of(batch: PictureBatch, entry: _Entry) -> Path:
 def _told(session: Session, batch: PictureBatch, entry: _Entry, ref: ImageRef) -> str:
     """The text of the picture's parameters, or of those of the picture beside it."""
     if not batch.png_info_folder:
-        return read_metadata(session.run.services.blobs.bytes(ref), entry.name).infotext
+        return _read(session.run.services.blobs.bytes(ref), entry.name)
     told = pictures_in(batch.png_info_folder, f"{EXTRA}.png_info_folder")
     beside = [path for path in told if path.stem == entry.stem]
-    return read_metadata(beside[0].read_bytes(), beside[0].name).infotext if beside else ""
+    return _read(beside[0].read_bytes(), beside[0].name) if beside else ""
+
+
+def _read(data: bytes, name: str) -> str:
+    """The parameters inside a picture, whichever program wrote them."""
+    image = open_image(data, name)
+    found = read_metadata(image)
+    return translate(found.infotext, found.items, image.size).infotext
 
 
 def _with_parameters(request: GenerationRequest, batch: PictureBatch, text: str) -> GenerationRequest:

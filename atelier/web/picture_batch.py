@@ -12,10 +12,9 @@ from atelier.base.errors import BadRequest
 from atelier.base.refs import ImageRef
 from atelier.imaging.folder import pictures_in
 from atelier.params.field import declarations_of
-from atelier.params.part_json import part_to_json
-from atelier.params.picture_batch import EXTRA, FOLDERS, TAKEN, AskedBatch, PictureBatch, asked_batch
+from atelier.params.picture_batch import EXTRA, TAKEN, PictureBatch
 from atelier.params.request import GenerationRequest
-from atelier.web.folders import checked_folder
+from atelier.web.batch_check import checked_batch
 from atelier.web.forms import component_for
 from atelier.web.markup import markup
 
@@ -63,15 +62,3 @@ def _first(app: App, batch: PictureBatch) -> ImageRef:
         return batch.images[0]
     path = pictures_in(batch.folder, f"{EXTRA}.folder")[0]
     return app.blobs.put_bytes(path.read_bytes(), f"{EXTRA}.folder")
-
-
-def checked_batch(app: App, request: GenerationRequest) -> AskedBatch:
-    """The batch of a request, with its folders as absolute paths. Raises `BadRequest`, `NotAllowed`."""
-    asked = asked_batch(request)
-    if asked is None:
-        raise BadRequest(EXTRA, "there is no batch.")
-    values = part_to_json(asked.values)
-    for name, exists in FOLDERS:
-        values[name] = checked_folder(app, values[name], f"{EXTRA}.{name}", exists=exists)
-    again = asked_batch(request.with_values(extras={EXTRA: values}))
-    return AskedBatch(again.values, asked.resume)

@@ -33,7 +33,7 @@ from atelier.web.api.common import FAILURES, OwnedApp, follow, image_store, json
 from atelier.web.api.extras import job_request
 from atelier.web.api.generate import check_scripts, flat_request, in_flat_words
 from atelier.web.auth import client_of, user_of
-from atelier.web.picture_batch import checked_batch
+from atelier.web.batch_check import checked_batch
 
 router = APIRouter(prefix="/atelier/v1", tags=["Jobs"], responses=dict(FAILURES))
 
