@@ -11,7 +11,8 @@ from typing import Any
 
 from atelier.base.errors import ExtensionError
 from atelier.base.events import Event, PictureReady
-from atelier.params.scripts import EXTRA
+from atelier.params.picture_batch import EXTRA as PICTURES
+from atelier.params.scripts import EXTRA as SCRIPT
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.state import Batch, PictureDraft, PlanDraft, RequestDraft, Result, Run
 from atelier.plugins.hooks import hookimpl
@@ -42,7 +43,7 @@ class RunHooks:
                 host.tickets.pop_to(None)
             ticket = Ticket(draft_of(draft.request, host.blobs), outer=host.tickets.current, inner=run.nested)
             self._dress(ticket.p, run, draft.request)
-            ticket.hosting = not run.nested and EXTRA in draft.request.extras
+            ticket.hosting = bool({SCRIPT, PICTURES} & draft.request.extras.keys())
             host.axes.put_into(ticket.p, draft.request)
         ticket.run = run
         run.notes[NOTE] = ticket

@@ -25,7 +25,7 @@ class Ticket:
     #: the selected script, or an assigned-over function, will make the pictures
     taken: bool = False
     taking: bool = False
-    #: a built-in script makes the pictures, by runs inside this one
+    #: a built-in script, or a batch of pictures, makes the result by runs inside this one
     hosting: bool = False
     #: how the run speaks to the program, before the host began to listen
     publish: Callable[[Any], Any] | None = None
