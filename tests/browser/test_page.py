@@ -261,3 +261,30 @@ def test_the_hires_button_enlarges_the_chosen_picture_among_the_others(visit):
     shown = page.evaluate("atelier.panels.txt2img.gallery.pictures.map(p => [p.width, p.seed, p.role])")
     assert shown == [[256, -1, "grid"], [192, 21, "picture"], [128, 22, "picture"]]
     assert "Hires upscale: 1.5" in page.inner_text("#html_info_txt2img")
+
+
+def test_a_grid_is_chosen_made_and_brought_back(site: Site, visit):
+    page = visit()
+
+    def choose(selector: str, name: str) -> None:
+        page.click(f"{selector} input")
+        page.get_by_role("option", name=name, exact=True).click()
+
+    grid = "#script_txt2img_xyz_plot_"
+    page.fill("#txt2img_prompt textarea", PROMPT)
+    choose("#tab_txt2img #script_list", "X/Y/Z plot")
+    choose(f"{grid}x_type", "Steps")
+    page.fill(f"{grid}x_values textarea, {grid}x_values input", "1,2")
+    choose(f"{grid}y_type", "RNG source")
+    page.click(f"{grid}fill_y")
+    until(page, f"document.querySelector('{grid}y_values_dropdown').innerText.includes('NV')")
+    generate(page, steps=9, seed=5)
+    until(page, "atelier.panels.txt2img.pictures.some((p) => p.role === 'grid')")
+    idle(page)
+    info = page.inner_text("#html_info_txt2img")
+    assert "Script: X/Y/Z plot" in info and "X Values: " in info and "Y Type: RNG source" in info
+    page.reload()
+    until(page, "window.atelier && atelier.panels && atelier.panels.txt2img.pictures.length")
+    page.click("#txt2img_reuse")
+    until(page, "document.querySelector('#tab_txt2img #script_list input').value === 'X/Y/Z plot'")
+    until(page, f"document.querySelector('{grid}x_type input').value === 'Steps'")
