@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from atelier.base.cancel import CancelToken
-from atelier.base.errors import BadRequest
+from atelier.base.errors import BadRequest, ModelMissing
 from atelier.base.paths import Paths
 from atelier.engine import Engine
 from atelier.imaging.blobs import BlobStore
 from atelier.jobs.executor import EngineConfig
 from atelier.jobs.job import Job
+from atelier.params.extras import ExtrasRequest
+from atelier.params.extras_schema import extras_to_json
 from atelier.params.groups import GROUPS
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import request_to_json
@@ -25,6 +29,7 @@ from atelier.pipeline.relay import NoHooks
 from atelier.prompts.tags import extract_tags
 from tests.program import data_folder
 from tests.tiny_sdxl import write_tiny_xl
+from tests.tools.networks import write_rrdb
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +143,26 @@ def test_small_networks_are_listed_and_leave_a_model_that_is_closed(engine, tmp_
     assert torch.equal(model.denoiser.conv_out.bias, before + 1)
     made.services.library.unload()
     assert torch.equal(model.denoiser.conv_out.bias, before)
+
+
+def test_extras_on_the_same_engine(engine, data):
+    """Upscalers are listed at every refresh; a job enlarges; what is missing is a typed failure."""
+    made = engine()
+    known = [u.name for u in made.capabilities().upscalers]
+    assert known[:4] == ["None", "Lanczos", "Nearest", "Bicubic"]
+    write_rrdb(data / "models" / "ESRGAN", "added-2x", ups=1)
+    nothing = lambda event: None  # noqa: E731
+    made.run(Job("refresh", {}), CancelToken(), nothing, settings(data))
+    lists = made.capabilities()
+    added = next(u for u in lists.upscalers if u.name == "added-2x")
+    assert added.scale == 2 and "added-2x" in lists.choices("hires_upscalers")
+    assert [f.name for f in lists.face_restorers] == ["CodeFormer", "GFPGAN"]
+    ref = made.config.blobs.put_image(Image.new("RGB", (24, 16), "red"))
+    asked = {"input.images": (ref,), "upscale.upscaler_1": "added-2x", "upscale.scale": 2.0, "output.save": False}
+    payload = extras_to_json(ExtrasRequest().with_values(**asked))
+    result = made.run(Job("extras", payload), CancelToken(), nothing, settings(data))
+    (picture,) = result["pictures"]
+    assert (picture["width"], picture["height"], picture["path"]) == (48, 32, "")
+    assert result["info"]["html_info"] == "<p>Postprocess upscale by: 2, Postprocess upscaler: added-2x</p>"
+    with pytest.raises(ModelMissing):
+        made.run(Job("interrogate", {"image": asdict(ref), "model": "clip"}), CancelToken(), nothing, settings(data))
