@@ -23,7 +23,10 @@ from atelier.sampling.image_guidance import ImageGuidance
 
 #: which draw of a picture's seed the noise on CLIP's vector is
 VECTOR_STREAM = 0xC11F
-DEPTH_REMEDY = "Give a depth map: a picture of the same view in which near things are white and far things black."
+DEPTH_REMEDY = (
+    "Give a depth map: a picture of the same view in which near things are white and far things black. "
+    "On the page it has its place in img2img."
+)
 
 
 def feed_beside(current: Pass, frames: Sequence[InpaintFrame]) -> None:

@@ -174,7 +174,9 @@ def _walk(current: Pass, denoiser: Denoiser, on_step: Callable[[Any], None]) -> 
     ladder, network = services.ladder, current.model.denoiser
     texts = current.conditioning
     rows = sum(len(parts) for parts in texts.positive)
-    rows = rows + len(texts.negative) if denoiser.batch_cond_uncond else max(rows, len(texts.negative))
+    negative = len(texts.negative)
+    asked = negative if texts.blank_concat is None else 2 * negative
+    rows = rows + asked if denoiser.batch_cond_uncond else max(rows, negative)
     estimate = services.estimator.denoiser(network, rows, *current.start.shape[-2:], ladder.attention.choice.kernel)
     with NetworkAtWork(current, rows).held() as work, services.estimator.measuring(estimate) as watch:
         takeover = takeover_for(current, work)

@@ -179,10 +179,10 @@ class Denoiser:
         cond = step.cond
         lengths = _own_lengths(cond.vectors, cond.lengths)
         negative = _own_lengths(cond.negative, cond.negative_lengths)
-        groups: dict[tuple[bool, int], list[int]] = {}
+        groups: dict[tuple[int, int], list[int]] = {}
         for place, row in enumerate(step.rows):
             length = negative[row.image] if row.negative else lengths[_text_of(cond, row)]
-            apart = row.negative and not self.batch_cond_uncond
+            apart = row.part if row.negative and not self.batch_cond_uncond else 0
             groups.setdefault((apart, length), []).append(place)
         return [(places, length) for (_, length), places in groups.items()]
 

@@ -50,7 +50,8 @@ def test_the_negative_may_be_left_out():
 def test_rows_and_their_replacement(apart):
     model, _ = made(ImageGuidance(ClassifierFree(7.5), 1.5))
     model.batch_cond_uncond = not apart
-    steps = []
+    steps, calls, inner = [], [], model.call
+    model.call = lambda inputs: calls.append(inputs.latents.shape[0]) or inner(inputs)
 
     def after(step):
         steps.append(step)
@@ -64,4 +65,4 @@ def test_rows_and_their_replacement(apart):
     plain, _ = made(ImageGuidance(ClassifierFree(7.5), 1.5))
     # One more in the guess with the picture alone counts 1.5 - 7.5 times.
     torch.testing.assert_close(model(X, SIGMA), plain(X, SIGMA) - 6)
-    assert steps
+    assert steps and sorted(calls) == ([2, 2, 2] if apart else [6])

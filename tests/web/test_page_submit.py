@@ -76,10 +76,11 @@ def test_pictures_travel_as_hashes(page):
     image = page.app.blobs.put_image(Image.new("RGB", (96, 64), "red"))
     mask = page.app.blobs.put_image(Image.new("L", (96, 64), 255))
     wire = {"id": "i-1", "image": {"sha256": image.sha256, "width": 96, "height": 64}, "mask": {"sha256": mask.sha256}}
+    wire["depth"] = {"sha256": image.sha256}
     page.press("img2img_generate", wire, img2img_inpaint_full_res="Only masked", img2img_mask_blur=2)
     asked = request_of(page, "i-1")
     assert asked["source"]["images"][0]["sha256"] == image.sha256
-    assert asked["mask"]["image"]["sha256"] == mask.sha256
+    assert asked["mask"]["image"]["sha256"] == mask.sha256 and asked["source"]["depth"]["sha256"] == image.sha256
     assert (asked["mask"]["only_masked"], asked["mask"]["blur_x"], asked["mask"]["blur_y"]) == (True, 2, 2)
 
 
