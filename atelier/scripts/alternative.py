@@ -22,7 +22,8 @@ def run_alternative(run: Run, asked: AskedScript) -> Result:
     if values.override_strength:
         changes["source.denoising_strength"] = 1.0
     request = with_text(session.request.with_values(**changes), {
-        "Decode prompt": values.original_prompt, "Decode negative prompt": values.original_negative_prompt or None,
+        "Script": asked.script.title, "Decode prompt": values.original_prompt,
+        "Decode negative prompt": values.original_negative_prompt or None,
         "Decode CFG scale": values.cfg, "Decode steps": values.st, "Randomness": values.randomness,
         "Sigma Adjustment": values.sigma_adjustment,
     })  # fmt: skip

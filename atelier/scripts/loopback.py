@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from atelier.base.errors import BadRequest
-from atelier.params.scripts import AskedScript
+from atelier.params.scripts import AskedScript, script_fields
 from atelier.pipeline.state import Result, Run
 from atelier.scripts.session import Session, with_text
 
@@ -20,9 +20,8 @@ def run_loopback(run: Run, asked: AskedScript) -> Result:
         )
     base = session.request
     start = base.source.denoising_strength
-    base = with_text(base, {
-        "Final denoising strength": values.final_denoising_strength, "Denoising curve": values.denoising_curve,
-    }).with_values(**{"batch.count": 1, "batch.size": 1, "source.images": base.source.images[:1]})  # fmt: skip
+    single = {"batch.count": 1, "batch.size": 1, "source.images": base.source.images[:1]}
+    base = with_text(base, script_fields(asked)).with_values(**single)
     rounds = session.request.batch.count
     strengths = [strength_at(loop, values.loops, start, values.final_denoising_strength, values.denoising_curve)
                  for loop in range(values.loops)]  # fmt: skip

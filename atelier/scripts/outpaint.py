@@ -16,6 +16,7 @@ from atelier.params.scripts import SIDES, AskedScript, script_fields
 from atelier.pipeline.state import Result, Run
 from atelier.scripts.canvas import CELL, grown, whole_cells
 from atelier.scripts.session import Made, Session, with_text
+from atelier.scripts.text import with_size
 
 FILL_ORIGINAL = 1
 
@@ -33,7 +34,7 @@ class Growth:
 def run_outpainting(run: Run, asked: AskedScript) -> Result:
     session, values = Session(run, asked, parts=True), asked.values
     sides = sides_of(values.direction, "outpainting_mk2.direction")
-    base = with_text(session.request, {k: v for k, v in script_fields(asked).items() if k != "Script"})
+    base = with_text(session.request, script_fields(asked))
     count = base.batch.count * base.batch.size
     session.expect([inner_request(base, base.size.width, base.size.height)] * (count * len(sides)))
     pictures, images = [], []
@@ -45,7 +46,8 @@ def run_outpainting(run: Run, asked: AskedScript) -> Result:
                 break
             picture, made = _grow(session, base, picture, side, seed)
         if made is not None and made.pictures:
-            pictures.append(session.keep(picture, made.first.infotext, like=made.first))
+            text = with_size(made.first.infotext, base.size.width, base.size.height)
+            pictures.append(session.keep(picture, text, like=made.first))
             images.append(picture)
     return session.result(pictures, images, pictures)
 

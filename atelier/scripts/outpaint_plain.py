@@ -12,6 +12,7 @@ from atelier.pipeline.state import Result, Run
 from atelier.scripts.canvas import grown, whole_cells
 from atelier.scripts.outpaint import inner_request, sides_of, source_picture
 from atelier.scripts.session import Made, Session, with_text
+from atelier.scripts.text import with_size
 
 Box = tuple[int, int, int, int]
 
@@ -35,7 +36,7 @@ def run_plain_outpainting(run: Run, asked: AskedScript) -> Result:
     full.paste(mask, (0, 0))
     boxes = [box for box in boxes if full.crop(box).getbbox()]
     count = request.batch.count * request.batch.size
-    base = with_text(request, {k: v for k, v in script_fields(asked).items() if k != "Script"})
+    base = with_text(request, script_fields(asked))
     session.expect([inner_request(base, *tile)] * (count * len(boxes)))
     pictures, images = [], []
     for place in range(count):
@@ -44,7 +45,8 @@ def run_plain_outpainting(run: Run, asked: AskedScript) -> Result:
         if made is None:
             break
         picture = painted.crop((0, 0, *canvas.size))
-        pictures.append(session.keep(picture, made.first.infotext, like=made.first))
+        text = with_size(made.first.infotext, request.size.width, request.size.height)
+        pictures.append(session.keep(picture, text, like=made.first))
         images.append(picture)
     return session.result(pictures, images, pictures)
 

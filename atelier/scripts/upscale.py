@@ -9,10 +9,11 @@ from atelier.base.events import StageChanged
 from atelier.imaging.decode import flatten
 from atelier.imaging.tiles import join_tiles, tile_corners
 from atelier.params.request import GenerationRequest
-from atelier.params.scripts import AskedScript
+from atelier.params.scripts import AskedScript, script_fields
 from atelier.pipeline.state import Result, Run
 from atelier.scripts.canvas import padded, whole_cells
 from atelier.scripts.session import Session, with_text
+from atelier.scripts.text import with_size
 from atelier.tools.upscale import Upscaler
 
 
@@ -28,10 +29,7 @@ def run_upscale(run: Run, asked: AskedScript) -> Result:
         )  # fmt: skip
     canvas = padded(large, (max(large.width, tile[0]), max(large.height, tile[1])))
     corners = tile_corners(canvas.size, tile, values.overlap)
-    base = with_text(session.request, {
-        "SD upscale overlap": values.overlap, "SD upscale upscaler": upscaler.name,
-        "SD upscale scale factor": values.scale_factor,
-    })  # fmt: skip
+    base = with_text(session.request, {**script_fields(asked), "SD upscale upscaler": upscaler.name})
     pieces = [canvas.crop((left, top, left + tile[0], top + tile[1])) for left, top in corners]
     requests = [_tile_request(run, base, piece) for piece in pieces]
     count = base.batch.count * base.batch.size
@@ -49,7 +47,8 @@ def run_upscale(run: Run, asked: AskedScript) -> Result:
         # Tiles that were not reached stay as the upscaler made them.
         drawn = [one.images[0] for one in done] + pieces[len(done) :]
         whole = join_tiles(canvas.size, list(zip(corners, drawn)), values.overlap).crop((0, 0, *large.size))
-        pictures.append(session.keep(whole, done[0].first.infotext, like=done[0].first))
+        text = with_size(done[0].first.infotext, base.size.width, base.size.height)
+        pictures.append(session.keep(whole, text, like=done[0].first))
         images.append(whole)
     return session.result(pictures, images, pictures)
 

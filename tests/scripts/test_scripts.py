@@ -117,6 +117,8 @@ def test_sd_upscale_draws_tiles_without_seams(ask, services):
     assert image.size == (102, 102) and result.pictures[0].path
     told = parse_infotext(result.pictures[0].infotext)
     assert told["SD upscale overlap"] == "16" and told["SD upscale upscaler"] == "Lanczos" and told["Seed"] == "7"
+    again = script_from_infotext(told, "img2img").values
+    assert again.overlap == 16 and again.scale_factor == 1.6 and again.upscaler_index == "Lanczos"
     by_number = ask("SD upscale", {"overlap": 16, "upscaler_index": "1", "scale_factor": 1.6}, job="number",
                     **img2img(services, **{"source.denoising_strength": 0.0}))  # fmt: skip
     assert same(by_number.images[0], image)
@@ -140,7 +142,8 @@ def test_outpainting_keeps_the_picture_and_paints_beside_it(ask, services, title
     assert np.array_equal(*kept)
     assert len(np.unique(np.asarray(image.crop((0, 0, 32, 96))))) > 20
     told = parse_infotext(result.pictures[0].infotext)
-    assert told["Outpainting direction"] == "left, down"
+    assert told["Outpainting direction"] == "left, down" and (told["Size-1"], told["Size-2"]) == ("64", "64")
+    assert script_from_infotext(told, "img2img").values.direction == ("left", "down")
     assert max(e.passes for e in events if isinstance(e, StepDone)) == runs
     with pytest.raises(AtelierError, match="no side"):
         ask(title, {"direction": []}, job="none", **img2img(services))
