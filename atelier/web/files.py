@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse
 
-from atelier.app import App
 from atelier.base.errors import NotFound
 from atelier.web.api.common import OwnedApp
-from atelier.web.hooks import Assets
+from atelier.web.folders import served_folders
 
 router = APIRouter(include_in_schema=False)
 
-_SUB_FOLDERS = ("html", "javascript")
-_OUTDIRS = (
-    "outdir_samples", "outdir_txt2img_samples", "outdir_img2img_samples", "outdir_extras_samples", "outdir_grids",
-    "outdir_txt2img_grids", "outdir_img2img_grids", "outdir_save",
-)  # fmt: skip
 #: could run script in the name of this server; only extensions may serve such files
 _ACTIVE = (".html", ".htm", ".svg", ".xml", ".xhtml", ".js", ".mjs")
-
-
-def served_folders(app: App, assets: tuple[Assets, ...] = ()) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """(folders whose files are trusted code of program and extensions, folders with pictures)."""
-    code = [app.paths.program / name for name in _SUB_FOLDERS]
-    code += [app.paths.extensions, app.paths.extensions_builtin]
-    code += [Path(folder) for found in assets for folder in found.folders]
-    pictures = [app.paths.data / app.settings.get(name) for name in _OUTDIRS if app.settings.get(name)]
-    pictures += [Path(folder) for folder in app.arguments.get("gradio_allowed_path") or ()]
-    return tuple(_real(code)), tuple(_real(pictures))
-
-
-def _real(folders: list[Path]) -> list[Path]:
-    return [folder.resolve() for folder in folders]
 
 
 @router.get("/file={path:path}")

@@ -1,4 +1,4 @@
-"""Folders that a request names: which of this machine's folders may be worked on through the server."""
+"""Folders: which of this machine's files the server may give away, and which folders a request may name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,28 @@ from pathlib import Path
 from atelier.app import App
 from atelier.base.errors import BadRequest, NotAllowed
 from atelier.web.auth import is_exposed
-from atelier.web.files import served_folders
+from atelier.web.hooks import Assets
 
+_SUB_FOLDERS = ("html", "javascript")
+_OUTDIRS = (
+    "outdir_samples", "outdir_txt2img_samples", "outdir_img2img_samples", "outdir_extras_samples", "outdir_grids",
+    "outdir_txt2img_grids", "outdir_img2img_grids", "outdir_save",
+)  # fmt: skip
 _REMEDY = "Use a folder below the output folders, or allow it with --gradio-allowed-path."
+
+
+def served_folders(app: App, assets: tuple[Assets, ...] = ()) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """(folders whose files are trusted code of program and extensions, folders with pictures)."""
+    code = [app.paths.program / name for name in _SUB_FOLDERS]
+    code += [app.paths.extensions, app.paths.extensions_builtin]
+    code += [Path(folder) for found in assets for folder in found.folders]
+    pictures = [app.paths.data / app.settings.get(name) for name in _OUTDIRS if app.settings.get(name)]
+    pictures += [Path(folder) for folder in app.arguments.get("gradio_allowed_path") or ()]
+    return tuple(_real(code)), tuple(_real(pictures))
+
+
+def _real(folders: list[Path]) -> list[Path]:
+    return [folder.resolve() for folder in folders]
 
 
 def checked_folder(app: App, text: str, field: str, *, exists: bool) -> str:
