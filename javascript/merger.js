@@ -3,6 +3,7 @@ window.atelier = window.atelier || {};
 
 (function () {
     const make = atelier.make;
+    const RETRY = 1000;
     const LISTS = {
         models: (c) => ["", ...c.models.map((m) => m.title)],
         vaes: (c) => ["None", ...c.vaes.map((v) => v.name)],
@@ -44,7 +45,12 @@ window.atelier = window.atelier || {};
         }
 
         async load() {
-            if ((atelier.status.health || {}).engine !== "ready") return;
+            clearTimeout(this.timer);
+            // While the engine starts there are no lists; they come when it is ready.
+            if ((atelier.status.health || {}).engine !== "ready") {
+                if (atelier.tabs.current() === "modelmerger") this.timer = setTimeout(() => this.load(), RETRY);
+                return;
+            }
             const lists = await atelier.api.get("atelier/v1/capabilities");
             for (const select of this.querySelectorAll("select[data-choices]")) {
                 const before = select.value;
