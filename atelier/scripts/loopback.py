@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 
-from atelier.base.errors import BadRequest
+from atelier.params.request import GenerationRequest
+from atelier.params.schema import plain
 from atelier.params.scripts import AskedScript, script_fields
+from atelier.pipeline.describe import describe
 from atelier.pipeline.state import Result, Run
 from atelier.scripts.session import Session, with_text
 
 FILL_ORIGINAL = 1
+#: who describes, by the words of the page
+DESCRIBERS = MappingProxyType({"CLIP": "clip", "DeepBooru": "deepdanbooru"})
 
 
 def run_loopback(run: Run, asked: AskedScript) -> Result:
     session, values = Session(run, asked), asked.values
-    if values.append_interrogation != "None":
-        raise BadRequest(
-            "loopback.append_interrogation", f"{values.append_interrogation} is not installed.", remedy="Choose None."
-        )
     base = session.request
     start = base.source.denoising_strength
     single = {"batch.count": 1, "batch.size": 1, "source.images": base.source.images[:1]}
@@ -34,12 +35,24 @@ def run_loopback(run: Run, asked: AskedScript) -> Result:
             if session.ending:
                 break
             seed = base.seed.seed + place * values.loops + loop
-            made = session.make(request.with_values(**{"source.denoising_strength": strength, "seed.seed": seed}))
+            told = _described(session, request)
+            made = session.make(told.with_values(**{"source.denoising_strength": strength, "seed.seed": seed}))
             if not made.whole:
                 break
             # What was filled in once is a picture now.
             request = request.with_values(**{"source.images": (made.first.ref,), "mask.fill": FILL_ORIGINAL})
     return session.gathered()
+
+
+def _described(session: Session, request: GenerationRequest) -> GenerationRequest:
+    """The request with a description of its picture after the prompt, when that is asked for."""
+    model = DESCRIBERS.get(session.values.append_interrogation)
+    if model is None:
+        return request
+    ref, prompt = request.source.images[0], request.prompt.positive
+    asked = {"image": plain(ref), "model": model}
+    words = session.remembered(f"{model} {ref.sha256}", lambda: describe(asked, session.run))["caption"]
+    return request.with_values(**{"prompt.positive": f"{prompt}, {words}" if prompt else words})
 
 
 def strength_at(loop: int, loops: int, start: float, end: float, curve: str) -> float:

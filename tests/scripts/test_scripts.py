@@ -105,8 +105,22 @@ def test_loopback_goes_on_from_its_own_pictures(ask, services):
         "source.denoising_strength": 0.75,
     })  # fmt: skip
     assert same(again.images[0], loops[1])
-    with pytest.raises(AtelierError, match="not installed"):
-        ask("Loopback", {"append_interrogation": "CLIP"}, job="caption", **img2img(services))
+
+
+def test_loopback_describes_what_it_goes_on_from(ask, services, monkeypatch):
+    seen = []
+
+    def describe(image, model, rules, watch):
+        seen.append((image.size, model))
+        return f"seen {len(seen)}"
+
+    monkeypatch.setattr(services.tools, "describe", describe)
+    values = {"loops": 2, "append_interrogation": "DeepBooru"}
+    result = ask("Loopback", values, job="caption", **img2img(services))
+    assert [p.prompt for p in result.pictures[1:]] == ["a cat, seen 1", "a cat, seen 2"]
+    assert seen == [((64, 64), "deepdanbooru")] * 2
+    again = ask("Loopback", values, job="again", resume="caption", **img2img(services))
+    assert len(seen) == 2 and [p.prompt for p in again.pictures] == [p.prompt for p in result.pictures]
 
 
 def test_sd_upscale_draws_tiles_without_seams(ask, services):
