@@ -17,6 +17,7 @@ from atelier.params.scripts import find_script, script_from_infotext
 from atelier.plugins.hooks import hookimpl
 from atelier.scripts.xyz import ChosenAxis, in_order
 from tests.pipeline.test_run import same
+from tests.tiny import TinySizes, write_tiny_checkpoint
 
 XYZ = "X/Y/Z plot"
 
@@ -231,3 +232,17 @@ def test_arguments_by_place_and_by_name_are_the_same():
     assert upscale.read(upscale.from_args(["", 8, "Lanczos", 2.0])).overlap == 8
     assert upscale.read(upscale.from_args(["", 8, 1])).upscaler_index == "1"
     assert find_script("SD upscale", "txt2img") is None
+
+
+def test_each_checkpoint_is_loaded_once(ask, services, data):
+    write_tiny_checkpoint(data / "models" / "Stable-diffusion", name="other", sizes=TinySizes(seed=5))
+    services.shelf.scan()
+    names = [file.stem for file in services.shelf.checkpoints()]
+    opened: list[str] = []
+    services.library._on_opened = lambda model: opened.append(model.file.stem)
+    result = ask(XYZ, {
+        "x_type": "Checkpoint name", "x_values": ",".join(names), "y_type": "Steps", "y_values": "1,2",
+        "include_lone_images": True,
+    })  # fmt: skip
+    assert opened == names and len(names) == 2
+    assert [parse_infotext(p.infotext)["Model"] for p in result.pictures[1:]] == names * 2
