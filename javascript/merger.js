@@ -20,6 +20,7 @@ window.atelier = window.atelier || {};
                 section.querySelector("button.primary").addEventListener("click", () => this.send(section));
                 for (const setting of section.querySelectorAll(".setting")) this.prepare(setting);
             }
+            this.querySelector("#modelmerger_read_metadata").addEventListener("click", () => this.readMetadata());
             this.addEventListener("input", (event) => this.edited(event.target));
             this.open(this.querySelector("nav button").dataset.section);
             onUiTabChange(() => { if (atelier.tabs.current() === "modelmerger") this.load(); });
@@ -94,6 +95,18 @@ window.atelier = window.atelier || {};
                 const values = Object.fromEntries(settings.map((setting) => [setting.dataset.key, this.read(setting)]));
                 const ticket = await atelier.api.post(`atelier/v1/${section.dataset.path}`, values);
                 this.follow(ticket.id, section);
+            } catch (error) {
+                this.failed(error, section);
+            }
+        }
+
+        async readMetadata() {
+            const section = this.querySelector("section[data-section=merge]");
+            const names = ["primary", "secondary", "tertiary"].map((place) => section.querySelector(`#modelmerger_${place}_model_name select`).value);
+            const query = new URLSearchParams(names.filter(Boolean).map((name) => ["model", name]));
+            try {
+                const found = await atelier.api.get(`atelier/v1/merge/metadata?${query}`);
+                section.querySelector("#modelmerger_metadata textarea").value = JSON.stringify(found, null, 1);
             } catch (error) {
                 this.failed(error, section);
             }

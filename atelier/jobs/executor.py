@@ -20,7 +20,7 @@ GENERATION = ("txt2img", "img2img")
 #: jobs that leave what the engine can do as it is; any other kind may change it
 STEADY = (*GENERATION, "extras", "interrogate")
 #: jobs that only make sense for the one who waits for them, and are forgotten when the program ends
-PASSING = ("memory", "refresh", "unload_model", "interrogate")
+PASSING = ("memory", "refresh", "unload_model", "interrogate", "merge_metadata")
 #: of jobs that a person waits for and that are short: they run before any generation that waits
 URGENT = 100
 

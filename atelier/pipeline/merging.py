@@ -50,6 +50,16 @@ def merge_checkpoints(work: Work) -> dict[str, Any]:
     return {**finished(shelf, path), "comments": list(plan.notes)}
 
 
+def read_metadata(work: Work) -> dict[str, Any]:
+    """What the metadata of a merge of these checkpoints would be, but for its recipe. Raises `BadRequest`."""
+    shelf = work.services.shelf
+    names = [str(name) for name in work.payload.get("models", ()) if name]
+    files = [find_file(shelf, name, "models") for name in names]
+    ingredients = [ingredient(file, read_header(file.path, shelf.allow_pickle)) for file in files]
+    found = merge_metadata({}, ingredients, add_recipe=False)
+    return {"state": "done", "metadata": {key: value for key, value in found.items() if key != "format"}}
+
+
 def finished(shelf: Shelf, path: Path) -> dict[str, Any]:
     """The result of work that made a checkpoint; the shelf knows it from now on."""
     shelf.scan()

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 from atelier.pipeline.loras import bake_loras, extract_lora, merge_loras, resize_lora
-from atelier.pipeline.merging import merge_checkpoints
+from atelier.pipeline.merging import merge_checkpoints, read_metadata
 from atelier.pipeline.replay import replay
 from atelier.pipeline.work import Work
 
 WORKS: Mapping[str, Callable[[Work], dict[str, Any]]] = MappingProxyType({
-    "merge": merge_checkpoints, "lora_merge": merge_loras, "lora_extract": extract_lora, "lora_resize": resize_lora,
-    "lora_bake": bake_loras, "replay": replay,
+    "merge": merge_checkpoints, "merge_metadata": read_metadata, "lora_merge": merge_loras,
+    "lora_extract": extract_lora, "lora_resize": resize_lora, "lora_bake": bake_loras, "replay": replay,
 })  # fmt: skip

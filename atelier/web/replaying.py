@@ -41,7 +41,7 @@ def replay_picture(app: App, data: bytes, *, client: str = "", field: str = "ima
     notes = _doubts(values, original, told.program)
     base = _base(app, data, values, notes)
     base = _with_source(app, base, values, conditions, field)
-    request = _request(app, told.infotext, base, conditions, notes)
+    request = request_of(app, told.infotext, base, conditions, notes)
     payload = {
         "request": request_to_json(app.checked(request)), "original": dataclasses.asdict(original),
         "infotext": told.infotext, "notes": notes,
@@ -124,7 +124,7 @@ def _with_source(
     return base
 
 
-def _request(
+def request_of(
     app: App, infotext: str, base: GenerationRequest, conditions: Mapping[str, str], notes: list[str]
 ) -> GenerationRequest:  # fmt: skip
     """Prompts are the whole prompts of the picture; settings are those it tells, or their defaults."""

@@ -16,7 +16,7 @@ from atelier.base.cancel import CancelToken
 from atelier.base.errors import BadRequest, Interrupted
 from atelier.base.events import StepDone
 from atelier.params.settings import Settings
-from atelier.pipeline.merging import merge_checkpoints
+from atelier.pipeline.merging import merge_checkpoints, read_metadata
 from atelier.pipeline.services import Services
 from atelier.pipeline.work import Work
 from tests.tiny import TinySizes, write_tiny_checkpoint
@@ -96,3 +96,12 @@ def test_stopping_leaves_nothing_behind(work, services):
     with pytest.raises(Interrupted):
         merge_checkpoints(work(Stopping(), token, primary_model_name="tiny", secondary_model_name="other"))
     assert sorted(folder.iterdir()) == before
+
+
+def test_metadata_is_read_before_a_merge(work, services):
+    folder = services.paths.folders("checkpoint")[0]
+    write_tiny_checkpoint(folder, "told", metadata={"author": "me", "sd_merge_recipe": "{}"})
+    services.shelf.scan()
+    assert read_metadata(work(models=["tiny", "told", ""]))["metadata"] == {"author": "me"}
+    with pytest.raises(BadRequest, match="models"):
+        read_metadata(work(models=["nobody"]))

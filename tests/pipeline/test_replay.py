@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from atelier.base.cancel import CancelToken
+from atelier.params.capabilities import Capabilities, ModelInfo
+from atelier.params.infotext import PasteRules
 from atelier.params.replay import recorded
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import request_to_json
@@ -17,6 +20,7 @@ from atelier.params.settings import Settings
 from atelier.pipeline.replay import replay
 from atelier.pipeline.services import Services
 from atelier.pipeline.work import Work
+from atelier.web.replaying import request_of
 
 SMALL = {"size.width": 64, "size.height": 64, "sampling.steps": 3, "seed.seed": 7, "prompt.positive": "a cat"}
 
@@ -57,3 +61,34 @@ def test_infotext_records_the_conditions(make, services, settings):
     assert recorded(make().pictures[0].infotext)[1] == {}
     settings.update({"add_replay_to_infotext": True, "comma_padding_backtrack": 5}, save=False)
     assert recorded(make().pictures[0].infotext)[1]["comma_padding_backtrack"] == "5"
+
+
+MADE = {
+    "plain": {},
+    "hires": {"hires.enabled": True, "hires.scale": 2.0, "hires.upscaler": "Latent", "hires.steps": 2,
+              "source.denoising_strength": 0.5, "sampling.sampler": "Euler a"},
+    "variation": {"seed.subseed": 3, "seed.subseed_strength": 0.3, "seed.resize_from_w": 128, "seed.resize_from_h": 64},
+    "schedule": {"sampling.sampler": "DPM++ 2M SDE", "sampling.scheduler": "Exponential", "sampling.cfg_scale": 4.5},
+    "settings": {"overrides": {"CLIP_stop_at_last_layers": 2, "randn_source": "NV", "eta_noise_seed_delta": 5,
+                               "emphasis": "No norm", "comma_padding_backtrack": 3}, "sampling.sampler": "Euler a",
+                 "prompt.positive": "a (red:1.3) cat, [dog:cow:0.5]", "prompt.negative": "bad"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_infotext_is_enough_to_make_a_picture_again(make, again, services, settings, name):
+    """Through the words of the picture alone, under settings that have been changed meanwhile."""
+    made = make(**MADE[name]).pictures[0]
+    settings.update({"randn_source": "GPU", "CLIP_stop_at_last_layers": 3, "eta_ancestral": 0.2,
+                     "comma_padding_backtrack": 7}, save=False)  # fmt: skip
+    declarations = tuple(settings.declarations.values())
+    lists = Capabilities(models=(ModelInfo("tiny.safetensors", "tiny", "tiny.safetensors"),))
+    app: Any = SimpleNamespace(
+        settings=settings, capabilities=lambda: lists,
+        paste_rules=lambda kind: PasteRules(kind=kind, settings=settings.snapshot(), declarations=declarations),
+    )  # fmt: skip
+    notes: list[str] = []
+    request = request_of(app, made.infotext, GenerationRequest(), recorded(made.infotext)[1], notes)
+    report = again(request, made.ref, made.infotext)
+    assert report["conditions"] == [] and notes == []
+    assert report["largest"] == 0, report

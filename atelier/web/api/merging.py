@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from atelier.params.merging import REQUESTS
 from atelier.params.part_json import part_from_json, part_schema, part_to_json
-from atelier.web.api.common import FAILURES, OwnedApp, json_body, json_schema_body
+from atelier.web.api.common import FAILURES, OwnedApp, json_body, json_schema_body, until_ended
 from atelier.web.api.jobs import TicketAnswer
 from atelier.web.auth import client_of
 
@@ -34,6 +34,16 @@ def _add(kind: str, request_class: Any) -> None:
         ticket = await run_in_threadpool(run)
         response.headers["Location"] = f"/atelier/v1/jobs/{ticket.id}"
         return TicketAnswer(id=ticket.id, position=ticket.position)
+
+
+@router.get("/merge/metadata", response_model=dict[str, Any])
+async def metadata(
+    app: OwnedApp, model: Annotated[list[str], Query(description="Checkpoints, A first.", max_length=3)],
+) -> dict[str, Any]:  # fmt: skip
+    """The metadata that a merge of these checkpoints would take from them."""
+    ticket = await run_in_threadpool(app.submit_job, "merge_metadata", {"models": model})
+    row = await until_ended(app, ticket.id)
+    return (row.result or {}).get("metadata") or {}
 
 
 for _kind, _class in REQUESTS.items():

@@ -44,6 +44,9 @@ def _section(kind: str, cls: Any) -> str:
     fields = "".join(field_of(declaration, _id(kind, declaration)) for declaration in declarations_of(cls))
     elem_id = f"{_prefix(kind)}_{kind.rpartition('_')[2]}"
     button = f'<button type="button" class="primary" id="{elem_id}">{escape(word)}</button>'
+    if kind == "merge":
+        told_in_files = "Read metadata from selected checkpoints"
+        button += f'<button type="button" id="modelmerger_read_metadata">{told_in_files}</button>'
     return (
         f'<section data-section="{kind}" data-path="{PATHS[kind]}"><h3>{escape(cls.part_title)}</h3>'
         f'<p class="quiet">{escape(told)}</p>{fields}<div class="settings-bar merger-bar">{button}</div></section>'

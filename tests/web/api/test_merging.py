@@ -56,3 +56,11 @@ def test_the_schema_is_documented(served):
     schema = served.client.get("/openapi.json").json()["paths"]["/atelier/v1/merge"]["post"]
     body = schema["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["interp_amount"]["maximum"] == 5
+
+
+def test_metadata_is_asked_of_the_engine(served):
+    answer = served.client.get("/atelier/v1/merge/metadata", params={"model": ["tiny", "other"]})
+    assert answer.status_code == 200 and answer.json() == {}
+    job = served.app.arguments["seen"][-1]
+    assert (job.kind, job.payload) == ("merge_metadata", {"models": ["tiny", "other"]})
+    assert served.client.get("/atelier/v1/merge/metadata").status_code == 422
