@@ -28,7 +28,7 @@ from starter.models import UNetShape, alphas_cumprod, start_text
 from starter.pool import Pool
 from starter.progress import Progress
 from starter.recall import Options as RecallOptions
-from starter.recall import Recall, learn
+from starter.recall import Recall, fitted, learn
 from starter.run_state import RunState
 from starter.tokens import Tokens, used_tokens
 from starter.warmup import warm_up
@@ -234,6 +234,7 @@ def _arguments() -> argparse.Namespace:
         default=0.0,
         help="let the text encoder learn what stands where, before this chunk",
     )
+    parser.add_argument("--recall", type=float, default=Options.recall, help="weight of the recall beside; 0: none")
     parser.add_argument("--warm-stage", choices=sorted(STAGES), help="stage whose new words alone are warmed up")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -242,18 +243,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _recall(args: argparse.Namespace, state: RunState, pool: Pool, tokens: Tokens, progress: Progress) -> Recall | None:
-    """What reads the text encoder's rows: learned now, or kept from an earlier chunk, or none."""
-    kept = args.run / "recall.pt"
+    """What reads the text encoder's rows: learned with it now, or fitted to it as it is."""
     if args.recall_seconds:
         recall = learn(state.text, tokens, pool, RecallOptions(args.recall_seconds), progress)
-        torch.save(recall.state_dict(), kept)
         state.restart_average()
         return recall
-    if kept.exists():
-        recall = Recall()
-        recall.load_state_dict(torch.load(kept))
-        return recall.to(args.device)
-    return None
+    return fitted(state.text, tokens, pool) if args.recall else None
 
 
 def main() -> None:
@@ -272,7 +267,9 @@ def main() -> None:
         warm_up(state.text, tokens, pool, args.warm_seconds, progress, only)
         state.restart_average()
     recall = _recall(args, state, pool, tokens, progress)
-    options = Options(args.minutes, args.batch, args.draws, args.rate, args.cool, lean=args.lean, seed=args.seed)
+    options = Options(
+        args.minutes, args.batch, args.draws, args.rate, args.cool, lean=args.lean, recall=args.recall, seed=args.seed
+    )
     Trainer(state, pool, tokens, progress, options, recall).run(saved)
     name = "atelier-starter" + (f"-{args.kind}" if args.kind else "")
     size = export(state, args.data / "vae.safetensors", args.run / f"{name}.safetensors")

@@ -57,3 +57,18 @@ def test_it_learns_two_pictures(pool, tmp_path):
     head = recall.learn(text, tokens, pool, recall.Options(6.0, batch=4), Progress(tmp_path / "log"))
     assert loss(head) < before
     assert "recall of held-out rows" in (tmp_path / "log").read_text()
+
+
+def test_the_best_reader_of_a_text_encoder_is_found(pool):
+    torch.manual_seed(0)
+    used = used_tokens(["cat", "dog", "a", "on a background", ",", "white", "an"])
+    text, tokens = build_text(len(used)), Tokens(used)
+    words, latents = pool.draw(4)
+    ids = tokens(words)
+    with torch.no_grad():
+        hidden = text(ids).last_hidden_state
+        fresh, best = (
+            float(head.loss(hidden, ids, latents, len(used) - 1))
+            for head in (recall.Recall(), recall.fitted(text, tokens, pool, 64))
+        )
+    assert best < fresh
