@@ -26,7 +26,10 @@ FIRST = LENGTH - CELLS * CELLS
 
 @dataclass(frozen=True)
 class Options:
+    """`fixed`: the reader stays as it is, so that a UNet that understands the rows goes on understanding them."""
+
     seconds: float
+    fixed: bool = False
     batch: int = 32
     rate: float = 4e-3
     embedding_factor: float = 3.0
@@ -80,16 +83,16 @@ def fitted(text: CLIPTextModel, tokens: Tokens, pool: Pool, number: int = 512) -
 
 def learn(text: CLIPTextModel, tokens: Tokens, pool: Pool, options: Options, progress: Progress) -> Recall:
     """Trains the whole text encoder for the options' seconds; the rate falls to a tenth."""
-    recall, device = Recall(), next(text.parameters()).device
-    recall.to(device)
+    recall, device = fitted(text, tokens, pool), next(text.parameters()).device
     end = len(tokens.used) - 1
     tables = [p for name, p in text.named_parameters() if "embedding" in name]
     body = [p for name, p in text.named_parameters() if "embedding" not in name]
+    reader = [] if options.fixed else list(recall.parameters())
     matrices, vectors = [p for p in body if p.ndim == 2], [p for p in body if p.ndim < 2]
     optimizers = (
         torch.optim.Muon(matrices, lr=options.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(
-            [{"params": [*vectors, *recall.parameters()]}, {"params": tables, "factor": options.embedding_factor}],
+            [{"params": vectors + reader}, {"params": tables, "factor": options.embedding_factor}],
             lr=options.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True,
         ),
     )  # fmt: skip

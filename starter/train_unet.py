@@ -234,6 +234,9 @@ def _arguments() -> argparse.Namespace:
         default=0.0,
         help="let the text encoder learn what stands where, before this chunk",
     )
+    parser.add_argument(
+        "--recall-fixed", action="store_true", help="keep the rows' meaning, for a UNet that knows them"
+    )
     parser.add_argument("--recall", type=float, default=Options.recall, help="weight of the recall beside; 0: none")
     parser.add_argument("--warm-stage", choices=sorted(STAGES), help="stage whose new words alone are warmed up")
     parser.add_argument("--seed", type=int, default=0)
@@ -245,7 +248,8 @@ def _arguments() -> argparse.Namespace:
 def _recall(args: argparse.Namespace, state: RunState, pool: Pool, tokens: Tokens, progress: Progress) -> Recall | None:
     """What reads the text encoder's rows: learned with it now, or fitted to it as it is."""
     if args.recall_seconds:
-        recall = learn(state.text, tokens, pool, RecallOptions(args.recall_seconds), progress)
+        options = RecallOptions(args.recall_seconds, fixed=args.recall_fixed)
+        recall = learn(state.text, tokens, pool, options, progress)
         state.restart_average()
         return recall
     return fitted(state.text, tokens, pool) if args.recall else None
