@@ -25,6 +25,7 @@ from starter.export import export
 from starter.gap import as_line, measure
 from starter.growth import grow, widened
 from starter.models import UNetShape, alphas_cumprod, start_text
+from starter.pointing import Pointing
 from starter.pool import Pool
 from starter.progress import Progress
 from starter.recall import Options as RecallOptions
@@ -39,8 +40,9 @@ from starter.world import STAGES, scenes
 class Options:
     """One chunk. `draws`: noise draws per caption and picture; `cool`: let the rate fall to nothing over this chunk.
 
-    `recall`: weight of what `recall` asks of the text encoder, on `recall_rows` further captions too; `unnamed`: share
-    of empty captions; `lean`: 0 draws all times alike, 0.3 draws the last ones 1.4 times as often.
+    `recall`: weight of what `recall` asks of the text encoder, on `recall_rows` further captions too; `pointing`: of
+    what `pointing` asks of cross-attention; `unnamed`: share of empty captions; `lean`: 0 draws all times alike, 0.3
+    draws the last ones 1.4 times as often.
     """
 
     minutes: float
@@ -53,6 +55,7 @@ class Options:
     lean: float = 0.0
     recall: float = 0.3
     recall_rows: int = 16
+    pointing: float = 0.05
     seed: int = 0
     measure_seconds: float = 240.0
 
@@ -71,7 +74,8 @@ class Trainer:
     ) -> None:
         """`recall`: goes on teaching the text encoder what stands where, beside the UNet's own wishes."""
         self.state, self.pool, self.tokens, self.progress, self.options = state, pool, tokens, progress, options
-        self.recall, self.recalled = recall, 0.0
+        self.recall, self.recalled, self.pointed = recall, 0.0, 0.0
+        self.pointing = Pointing(state.unet) if recall is not None else None
         self._alphas = alphas_cumprod().to(state.device)
         self._generator = torch.Generator().manual_seed(options.seed + state.counters.steps)
 
@@ -112,9 +116,11 @@ class Trainer:
             named = torch.cat([~left_out, torch.ones(len(further), dtype=torch.bool)]).to(device)
             rows = torch.cat([clean[: len(ids)], shown[:, :4].to(device)])[named]
             more = self.recall.loss(hidden[named], both[named], rows, len(self.tokens.used) - 1)
-            self.recalled = float(more.detach())
+            aside = self.pointing.loss(~left_out.to(device).repeat(options.draws))
+            self.recalled, self.pointed = float(more.detach()), float(aside.detach())
+            more = options.recall * more + options.pointing * aside
         self.state.optimizer.zero_grad()
-        (loss + options.recall * more).backward()
+        (loss + more).backward()
         torch.nn.utils.clip_grad_norm_(self.state.parameters, 1.0)
         self.state.optimizer.step()
         self.state.average(options.memory)
@@ -154,6 +160,7 @@ class Trainer:
                 speed=speed,
                 loss=total / number,
                 recall=self.recalled,
+                pointing=self.pointed,
             ):
                 total, number = 0.0, 0
             if time.monotonic() - measured > self.options.measure_seconds:
@@ -223,6 +230,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=Options.batch)
     parser.add_argument("--draws", type=int, default=Options.draws, help="noise draws per picture in a batch")
     parser.add_argument("--rate", type=float, default=Options.rate)
+    parser.add_argument("--memory", type=float, default=Options.memory, help="of the running average, per step")
     parser.add_argument("--lean", type=float, default=Options.lean, help="0..0.5: draw noisy times more often")
     parser.add_argument("--cool", action="store_true", help="let the rate fall to nothing over this chunk")
     parser.add_argument(
@@ -272,7 +280,15 @@ def main() -> None:
         state.restart_average()
     recall = _recall(args, state, pool, tokens, progress)
     options = Options(
-        args.minutes, args.batch, args.draws, args.rate, args.cool, lean=args.lean, recall=args.recall, seed=args.seed
+        args.minutes,
+        args.batch,
+        args.draws,
+        args.rate,
+        args.cool,
+        args.memory,
+        lean=args.lean,
+        recall=args.recall,
+        seed=args.seed,
     )
     Trainer(state, pool, tokens, progress, options, recall).run(saved)
     name = "atelier-starter" + (f"-{args.kind}" if args.kind else "")

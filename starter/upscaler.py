@@ -65,6 +65,20 @@ class Upscaler(nn.Module):
         for name in ("conv_body", "conv_up1", "conv_up2", "conv_hr"):
             setattr(self, name, nn.Conv2d(features, features, 3, padding=1))
         self.conv_last = nn.Conv2d(features, 3, 3, padding=1)
+        self._begin_as_enlargement()
+
+    @torch.no_grad()
+    def _begin_as_enlargement(self) -> None:
+        """Three features carry the colours straight through, so that training begins at plain enlargement."""
+        straight = (self.conv_first, self.conv_up1, self.conv_up2, self.conv_hr, self.conv_last)
+        for convolution in (*straight, self.conv_body):
+            convolution.weight.mul_(0.1)
+            convolution.bias.zero_()
+        for convolution in straight:
+            per_colour = self.fold**2 if convolution is self.conv_first else 1
+            for colour in range(3):
+                places = slice(colour * per_colour, (colour + 1) * per_colour)
+                convolution.weight[colour, places, 1, 1] += 1 / per_colour
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first = self.conv_first(F.pixel_unshuffle(x, self.fold) if self.fold > 1 else x)

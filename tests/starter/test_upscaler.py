@@ -31,6 +31,15 @@ def test_names_and_sizes_are_those_of_esrgan(tmp_path, scale):
     assert again.enlarge(pictures).shape == (2, 12 * scale, 16 * scale, 3)
 
 
+@pytest.mark.parametrize("scale", (2, 4))
+def test_it_begins_near_plain_enlargement(scale):
+    torch.manual_seed(0)
+    flat = torch.tensor([0.2, 0.5, 0.8])[None, :, None, None].expand(1, 3, 16, 16)
+    with torch.no_grad():
+        made = Upscaler(scale)(flat)
+    assert (made[..., 8:-8, 8:-8] - flat[..., :1, :1]).abs().max() < 0.25
+
+
 def test_other_scales_are_refused():
     with pytest.raises(ValueError, match="scale 3"):
         Upscaler(3)
