@@ -31,7 +31,7 @@ from bench.variants import measure_variants
 
 STARTER = PROGRAM / "models" / "Stable-diffusion" / "atelier-starter.safetensors"
 #: pictures of the starter's own size, and small ones of a full-size model, so that a run ends in minutes
-SMALL, FULL = Scene(side=128, steps=20), Scene(side=256, steps=4)
+SMALL, FULL = Scene(side=256, steps=20), Scene(side=256, steps=4)
 LARGE = Scene(side=256, steps=2)
 
 

@@ -25,7 +25,7 @@ from bench.timing import spread
 PATIENCE = 600.0
 MOST_CHECK_SECONDS = 1.0
 REQUEST = MappingProxyType({
-    "prompt": "a panda on a blue background", "steps": 8, "width": 128, "height": 128, "seed": 1,
+    "prompt": "a panda on a blue background", "steps": 8, "width": 256, "height": 256, "seed": 1,
     "sampler_name": "Euler",
 })  # fmt: skip
 
@@ -117,7 +117,7 @@ def measure_start(work: Path, rounds: int) -> Iterator[Figure]:
     found = [start_once(data) for _ in range(rounds)]
     moments = {
         "page": "the first page", "engine": "an engine that is ready",
-        "picture": "the first picture (128 x 128, 8 steps)",
+        "picture": "the first picture (256 x 256, 8 steps)",
     }  # fmt: skip
     for moment, words in moments.items():
         seconds = spread([getattr(once, moment) for once in found])

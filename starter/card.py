@@ -1,16 +1,19 @@
-"""The model card: what was measured, written out as Markdown with the contact sheet beside it.
+"""The model card: what was measured, written out as Markdown, with the contact sheet and the notice of the sources.
 
-python -m starter.card --report DATA/report --out docs/models/atelier-starter
+python -m starter.card --report DATA/report --remarks TEXT
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from PIL import Image
+
+from atelier.base.paths import PROGRAM
 
 SOURCES = (
     ("@iconify-json/noto", "1.2.9", "Noto Emoji, Google Inc", "Apache-2.0", "every file"),
@@ -80,9 +83,10 @@ def card(report: dict[str, Any], remarks: str) -> str:
     return f"""# Atelier starter
 
 A small Stable Diffusion 1 in its usual layout (CLIP text encoder, KL autoencoder of factor 8, cross-attention UNet,
-v-prediction), trained from nothing on icon pictures by the scripts in `starter/`. Native size 256 x 256.
-It is there to try out, to teach and to test every function of the program offline. It knows some two hundred
-things, ten colours and nine backgrounds, and draws like an emoji font.
+v-prediction), trained from nothing on icon pictures by the scripts in `starter/`. Native size 256 x 256, fp16, 43 MB.
+It is there to try out, to teach and to test every function of the program offline. It has seen 241 things, eight
+shapes in ten colours, and nine backgrounds, and draws like an emoji font. Captions were of the form
+`a panda on a blue background`, `a red circle`, `three stars`; free wording was not in them.
 
 Measured with {report["checkpoint"]}, guidance {report["cfg"]}, 20 steps, one fixed seed for each prompt.
 `object`: a separate network, trained on real renders only, names what the prompt asks for; `top5`: it is
@@ -92,7 +96,7 @@ among its first five guesses; the other columns are measured on the pixels.
 
 {measured}
 
-![contact sheet](sheet.png)
+![contact sheet](../../docs/starter/sheet.jpg)
 
 {remarks.strip()}
 
@@ -131,17 +135,17 @@ Fluent Emoji, Copyright (c) Microsoft Corporation, and Emojibase, Copyright (c) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--report", type=Path, required=True, help="folder that evaluate wrote")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for README.md, NOTICE.txt, report.json and sheet.png"
-    )
     parser.add_argument("--remarks", type=Path, help="text file: what was seen with one's own eyes")
+    parser.add_argument("--root", type=Path, default=PROGRAM, help="where models/ and docs/ are")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     report = json.loads((args.report / "report.json").read_text())
-    (args.out / "README.md").write_text(card(report, args.remarks.read_text() if args.remarks else ""))
-    (args.out / "NOTICE.txt").write_text(notice())
-    for name in ("report.json", "sheet.png"):
-        shutil.copyfile(args.report / name, args.out / name)
+    page = card(report, args.remarks.read_text() if args.remarks else "")
+    (args.root / "models/Stable-diffusion/atelier-starter.md").write_text(page)
+    (args.root / "models/NOTICE-atelier.txt").write_text(notice())
+    folder = args.root / "docs/starter"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    Image.open(args.report / "sheet.png").convert("RGB").save(folder / "sheet.jpg", quality=85)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from atelier.base.paths import PROGRAM
 from starter.progress import Progress
 from starter.teach import LESSONS
 
+SHIPPED = PROGRAM / "models/Stable-diffusion/atelier-starter.safetensors"
 WORLD = "objects=0.48,concepts=0.36,shapes=0.06,counts=0.05,pairs=0.03,tints=0.02"
 STAGES = ("objects", "shapes", "concepts", "counts", "pairs", "tints")
 BESIDE = MappingProxyType({"inpainting": ("objects",), "depth": ("objects", "concepts", "counts")})
@@ -62,7 +64,9 @@ def _unet(plan: Plan, run: str, *more: str) -> Command:
 
 
 def _base(plan: Plan, *more: str) -> Command:
-    return _unet(plan, "run", "--mix", WORLD, "--lean", "0.3", *more)
+    """From the run's own state, or else from the checkpoint that ships."""
+    steady = ["--lean", "0.35", "--memory", "0.99", "--recall", "2"]
+    return _unet(plan, "run", "--start", str(SHIPPED), "--mix", WORLD, *steady, *more)
 
 
 def encode(plan: Plan) -> list[Command]:
