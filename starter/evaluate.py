@@ -18,7 +18,7 @@ from PIL import Image
 
 from starter import classifier
 from starter.checkpoint import load_vae
-from starter.concepts import COLOURS, SHAPES
+from starter.concepts import COLOURS, FIRST_OBJECTS, SHAPES
 from starter.measures import background_rgb, colourfulness, crop, filled_places, nearest_colour, object_rgb
 from starter.models import decode, encode, to_input
 from starter.progress import Progress
@@ -79,7 +79,9 @@ def over_prompts(
         progress.every(20, "evaluated", done=len(pictures), of=len(prompts))
     groups = dict.fromkeys(p.group for p in prompts)
     table = {group: _shares([m for m, p in zip(marks, prompts) if p.group == group]) for group in groups}
-    table["object, first 122"] = _shares([m for m, p in zip(marks, prompts) if p.group == "object"][:122])
+    table["object, first 122"] = _shares(
+        [m for m, p in zip(marks, prompts) if p.group == "object" and p.objects[0] in FIRST_OBJECTS]
+    )
     return table, np.stack(pictures)
 
 
