@@ -68,7 +68,8 @@ window.atelier = window.atelier || {};
                 buttons.append(this.button("close", job.state === "running" ? "Interrupt" : "Remove from the queue", () => this.act(`jobs/${encodeURIComponent(job.id)}/cancel`, {mode: "stop"})));
             } else if (job.kind !== "extras" && !OTHERS[job.kind]) {
                 const script = ((request.extras || {}).script || {}).name;
-                if (script && job.state !== "done") buttons.append(this.button("play", "Go on where it was", () => this.resume(job)));
+                const batch = (request.extras || {}).picture_batch;
+                if ((script || batch) && job.state !== "done") buttons.append(this.button("play", "Go on where it was", () => this.resume(job)));
                 if (known.pictures.length) buttons.append(this.button("reuse", "Use these parameters", () => this.use(known)));
             }
             const fraction = job.progress ? job.progress.fraction : null;
