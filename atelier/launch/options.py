@@ -221,7 +221,7 @@ def _api_and_safety() -> tuple[Option, ...]:
             "let everyone who reaches this machine use the program: needed for --listen without --gradio-auth",
         ),
         Option("allow-code", "safety", "let scripts run code typed into the page"),
-        Option("hide-ui-dir-config", "safety", "keep folders out of the settings page"),
+        Option("hide-ui-dir-config", "safety", "let nobody name folders of this machine"),
         Option("freeze-settings", "safety", "no setting can be changed through the page"),
         Option("freeze-settings-in-sections", "safety", "no setting of these sections can be changed", TEXT),
         Option("freeze-specific-settings", "safety", "these settings cannot be changed", TEXT),
@@ -276,7 +276,7 @@ def _inert() -> tuple[Option, ...]:
 UNUSED = frozenset("""
     administrator allow-code ckpt clip-in-fp8-e4m3fn clip-in-fp8-e5m2 config disable-console-progressbars
     disable-nan-check disable-safe-unpickle disable-tls-verify enable-insecure-extension-access filenames-max-length
-    gradio-debug hide-ui-dir-config localizations-dir log-startup lowram ngrok ngrok-options
+    gradio-debug localizations-dir log-startup lowram ngrok ngrok-options
     no-gradio-queue no-hashing no-progressbar-hiding no-prompt-history opt-channelslast share
     sub-quad-chunk-threshold sub-quad-kv-chunk-size test-server textual-inversion-templates-dir ui-config-file
     ui-debug-mode unet-in-fp8-e4m3fn unet-in-fp8-e5m2 unix-filenames-sanitization use-textbox-seed vae-path
