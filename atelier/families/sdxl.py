@@ -1,4 +1,4 @@
-"""Stable Diffusion XL 1.0: base, Turbo, Lightning, v-prediction, and inpainting with 9 input channels."""
+"""Stable Diffusion XL 1.0: base, Turbo, Lightning, v-prediction, inpainting (9 input channels) and editing (8)."""
 
 from __future__ import annotations
 

@@ -87,3 +87,27 @@ def test_inpainting(tmp_path):
     assert model.is_inpainting
     task = TaskXL()
     agree(ours(model, task), theirs(sizes, task))
+
+
+@pytest.fixture(scope="module")
+def editing(tmp_path_factory):
+    sizes = TinyXL(in_channels=8, seed=45)
+    return sizes, loaded(tmp_path_factory.mktemp("edit"), sizes)
+
+
+@pytest.mark.parametrize("task", [
+    TaskXL(), TaskXL(image_guidance=1.0), TaskXL(image_guidance=2.5, negative=""),
+    TaskXL(prompts=("make it a red circle", "make it blue"), crop=(40, 300)),
+])  # fmt: skip
+def test_instruct_pix2pix(editing, task):
+    sizes, model = editing
+    assert model.edits and model.blueprint.variant == "edit"
+    agree(ours(model, task), theirs(sizes, task))
+
+
+def test_an_edit_depends_on_the_picture_and_its_strength(editing):
+    """Otherwise agreement would say nothing of the fourth to eighth channel."""
+    model, task = editing[1], TaskXL()
+    first = ours(model, task)
+    stronger = ours(model, replace(task, image_guidance=2.5))
+    assert (first - stronger).abs().max() > 100 * 1e-4

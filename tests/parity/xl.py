@@ -10,6 +10,7 @@ from diffusers import (
     EulerDiscreteScheduler,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLInstructPix2PixPipeline,
     StableDiffusionXLPipeline,
 )
 from transformers import CLIPTokenizer
@@ -20,6 +21,7 @@ from atelier.families.family import EncodeOptions, PictureFacts
 from atelier.sampling.conditioning import Conditioning, ScheduledEncoding
 from atelier.sampling.denoise import Denoiser
 from atelier.sampling.guidance import ClassifierFree
+from atelier.sampling.image_guidance import ImageGuidance
 from atelier.sampling.samplers.euler import euler
 from atelier.sampling.step import ignore
 from tests.tiny_sdxl import TinyXL, xl_first, xl_second, xl_unet, xl_vae
@@ -38,6 +40,8 @@ class TaskXL:
     crop: tuple[int, int] = (0, 0)
     scores: tuple[float, float] = (6.0, 2.5)
     zero_snr: bool = False
+    #: how strongly models that edit a picture follow it
+    image_guidance: float = 1.5
     #: arguments of diffusers' pipeline in the place of its own
     theirs: Mapping[str, object] = field(default_factory=dict)
 
@@ -48,6 +52,12 @@ class TaskXL:
     def source(self) -> torch.Tensor:  # [B, 4, h, w]
         generator = torch.Generator().manual_seed(self.seed + 1)
         return torch.randn(len(self.prompts), 4, self.side // 8, self.side // 8, generator=generator) * 0.5
+
+    def picture(self) -> torch.Tensor:  # [B, 3, H, W] in 0..1
+        """Something smooth that is to be edited."""
+        generator = torch.Generator().manual_seed(self.seed + 2)
+        rough = torch.rand(len(self.prompts), 3, 5, 5, generator=generator)
+        return torch.nn.functional.interpolate(rough, self.side, mode="bicubic").clamp(0, 1)
 
     def mask(self) -> torch.Tensor:  # [1, 1, H, W], 1 is painted anew
         mask = torch.zeros(1, 1, self.side, self.side)
@@ -97,6 +107,11 @@ def theirs(sizes: TinyXL, task: TaskXL) -> torch.Tensor:  # [B, 3, H, W] in 0..1
             image=pixels, mask_image=task.mask(), masked_image_latents=task.masked(), latents=task.noise(),
             strength=1.0, **size,
         )  # fmt: skip
+    elif sizes.in_channels == 8:
+        pipeline = StableDiffusionXLInstructPix2PixPipeline(**parts)
+        call = dict(
+            image=task.picture(), image_guidance_scale=task.image_guidance, latents=task.noise(), **size,
+        )  # fmt: skip
     elif task.strength < 1:
         pipeline = StableDiffusionXLImg2ImgPipeline(**parts, requires_aesthetics_score=sizes.refiner)
         scores = {"aesthetic_score": task.scores[0], "negative_aesthetic_score": task.scores[1]}
@@ -114,16 +129,22 @@ def conditioning(model: LoadedModel, task: TaskXL) -> Conditioning:
     told, negative_told = ({"sizes": torch.tensor([n] * len(task.prompts))} for n in model.family.sizes(facts))
     negative = ScheduledEncoding.constant(model.encode_texts([task.negative], EncodeOptions(negative=True))[0])
     positives = (ScheduledEncoding.constant(model.encode_texts([text], EncodeOptions())[0]) for text in task.prompts)
+    concat = _concat(model, task)
     return Conditioning(
         positive=tuple(((1.0, text),) for text in positives),
         negative=(negative,) * len(task.prompts),
-        concat=_concat(task) if model.is_inpainting else None,
+        concat=concat,
+        blank_concat=torch.zeros_like(concat) if model.edits and concat is not None else None,
         added=told,
         negative_added=negative_told,
     )
 
 
-def _concat(task: TaskXL) -> torch.Tensor:  # [B, 5, h, w]
+def _concat(model: LoadedModel, task: TaskXL) -> torch.Tensor | None:  # [B, 4 or 5, h, w]
+    if model.edits:
+        return model.latent.raw(model.encode_images(task.picture() * 2 - 1))
+    if not model.is_inpainting:
+        return None
     mask = torch.nn.functional.interpolate(task.mask(), scale_factor=1 / 8)
     return torch.cat([mask, task.masked()], dim=1).expand(len(task.prompts), -1, -1, -1)
 
@@ -135,11 +156,12 @@ def ours(model: LoadedModel, task: TaskXL) -> torch.Tensor:  # [B, 3, H, W] in 0
         start = task.source() + task.noise() * sigmas[0]
     else:
         start = task.noise() * sigmas[0]
+    by_text = ClassifierFree(task.guidance)
     denoiser = Denoiser(
         call=model.call_denoiser,
         prediction=model.prediction,
         conditioning=conditioning(model, task),
-        guidance=ClassifierFree(task.guidance),
+        guidance=ImageGuidance(by_text, task.image_guidance) if model.edits else by_text,
     )
     with torch.inference_mode():
         latents = euler(denoiser, start, sigmas, noise=None, on_step=ignore)
