@@ -90,7 +90,6 @@ class Engine:
         self.services.upscalers = self._upscalers()
         self.model_error = ""
         self._choose_attention(AUTOMATIC_ATTENTION)
-        config.plugins.relay.started(side="engine", owner=self.services)
         self._kinds: Mapping[str, Callable[[Job, CancelToken, Publish, SettingsSnapshot], dict[str, Any]]] = (
             MappingProxyType({
                 "txt2img": self._generate, "img2img": self._generate, "load_model": self._load_model,

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from atelier.base.cancel import CancelToken
 from atelier.base.errors import BadRequest, ModelMissing
 from atelier.base.paths import Paths
-from atelier.engine import Engine
+from atelier.engine import Engine, build
 from atelier.imaging.blobs import BlobStore
 from atelier.jobs.executor import EngineConfig
 from atelier.jobs.job import Job
@@ -25,7 +25,10 @@ from atelier.params.groups import GROUPS
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import request_to_json
 from atelier.params.settings import Settings
+from atelier.pipeline.hooks import PipelineHooks
 from atelier.pipeline.relay import NoHooks
+from atelier.plugins.hooks import hookimpl
+from atelier.plugins.manager import Plugins
 from atelier.prompts.tags import extract_tags
 from tests.program import data_folder
 from tests.tiny_sdxl import write_tiny_xl
@@ -64,6 +67,27 @@ def job():
 def paint(engine, data, **values):
     result = engine.run(job(), CancelToken(), lambda event: None, settings(data, samples_save=False, **values))
     return np.asarray(engine.config.blobs.image(result["pictures"][-1]["sha256"])).astype(int)
+
+
+def test_a_plugin_is_told_once_that_the_engine_has_started(data):
+    told = []
+
+    class Listener:
+        @hookimpl
+        def started(self, side, owner):
+            told.append((side, owner, plugins.get("scripts") is not None))
+
+    plugins, paths = Plugins(), Paths(data=data, program=data)
+    plugins.add_hookspecs(PipelineHooks)
+    plugins.register(Listener(), "listener")
+    built = build(
+        EngineConfig(
+            paths=paths, arguments={}, plugins=plugins, blobs=BlobStore(paths.blobs), publish=lambda event: None,
+            watched=lambda job: False, picture_saved=lambda run, picture: None,
+        )
+    )  # fmt: skip
+    # Whatever the program itself brings is in force by then.
+    assert told == [("engine", built.services, True)]
 
 
 @pytest.mark.parametrize(("arguments", "setting", "policy"), [

@@ -8,17 +8,9 @@ from typing import Any
 
 from atelier.base.errors import BadRequest
 from atelier.params.extras import EXTRAS_DECLARATIONS, EXTRAS_PARTS, ExtrasRequest, find_extras_declaration
-from atelier.params.field import UNSET, Declaration, declarations_of
-from atelier.params.schema import (
-    StoreImage,
-    described,
-    image_from,
-    object_from,
-    plain,
-    unknown_name,
-    value_from,
-    value_schema,
-)
+from atelier.params.field import UNSET, Declaration
+from atelier.params.part_json import changes_from_json, parts_schema, parts_to_json
+from atelier.params.value_json import StoreImage, image_from, object_from, value_schema
 
 SINGLE, BATCH = "single", "batch"
 #: fields of A1111's schema that are no values of the request
@@ -43,42 +35,17 @@ _OTHERS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType({
 
 def extras_to_json(request: ExtrasRequest) -> dict[str, Any]:
     """Every value by part and name, then `overrides` and `extras`."""
-    data: dict[str, Any] = {
-        cls.part_name: {d.name: plain(request.get(d.path)) for d in declarations_of(cls)} for cls in EXTRAS_PARTS
-    }
-    return {**data, "overrides": dict(request.overrides), "extras": dict(request.extras)}
+    return parts_to_json(request, EXTRAS_PARTS)
 
 
 def extras_from_json(data: Any, *, store: StoreImage | None = None) -> ExtrasRequest:
     """The request that nested JSON describes. `store` takes pictures given as text. Raises `BadRequest`."""
-    parts = {cls.part_name: cls for cls in EXTRAS_PARTS}
-    changes: dict[str, Any] = {}
-    for name, given in object_from(data, "request").items():
-        if name in ("overrides", "extras"):
-            changes[name] = object_from(given, name)
-            continue
-        if name not in parts:
-            raise unknown_name(name, name, (*parts, "overrides", "extras"))
-        declared = {d.name: d for d in declarations_of(parts[name])}
-        for key, value in object_from(given, name).items():
-            if key not in declared:
-                raise unknown_name(f"{name}.{key}", key, declared)
-            changes[f"{name}.{key}"] = value_from(value, declared[key], store)
-    return ExtrasRequest().with_values(**changes)
+    return ExtrasRequest().with_values(**changes_from_json(data, EXTRAS_PARTS, store))
 
 
 def extras_schema() -> dict[str, Any]:
     """The JSON schema of the nested form."""
-    properties: dict[str, Any] = {
-        cls.part_name: {
-            "type": "object", "title": cls.__name__, "description": described(cls), "additionalProperties": False,
-            "properties": {d.name: value_schema(d) for d in declarations_of(cls)},
-        }
-        for cls in EXTRAS_PARTS
-    }  # fmt: skip
-    properties["overrides"] = {"type": "object", "default": {}, "description": "Settings for this request only."}
-    properties["extras"] = {"type": "object", "default": {}, "description": "Values of extensions, by their name."}
-    return {"type": "object", "title": "ExtrasRequest", "properties": properties, "additionalProperties": False}
+    return parts_schema("ExtrasRequest", EXTRAS_PARTS)
 
 
 def flat_extras_schema(form: str) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from atelier.params.built_in_scripts import scripts_of, values_of_scripts
 from atelier.params.field import UNSET, Declaration
 from atelier.params.infotext import SAME_VALUES, PasteRules, parse_infotext, paste
 from atelier.params.request import DECLARATIONS, KINDS, GenerationRequest
-from atelier.params.schema import StoreImage, image_from, plain, value_schema
 from atelier.params.scripts import EXTRA as SCRIPT_PART
 from atelier.params.scripts import AskedScript, asked_script, find_script, script_from_infotext
+from atelier.params.value_json import StoreImage, image_from, plain, value_schema
 
 #: the part of `extras` that carries what only A1111's own scripts understand
 A1111_PART = "a1111"

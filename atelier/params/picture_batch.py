@@ -12,7 +12,7 @@ from atelier.base.refs import ImageRef
 from atelier.params.field import param, part
 from atelier.params.part_json import part_from_json, part_to_json
 from atelier.params.request import GenerationRequest
-from atelier.params.schema import image_from
+from atelier.params.value_json import image_from
 
 #: the name in `request.extras`
 EXTRA = "picture_batch"

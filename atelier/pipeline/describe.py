@@ -10,8 +10,8 @@ from PIL import Image
 
 from atelier.base.cancel import CancelToken
 from atelier.base.events import Event, Notice, StageChanged
-from atelier.params.schema import image_from
 from atelier.params.settings import SettingsSnapshot
+from atelier.params.value_json import image_from
 from atelier.pipeline.services import Services
 from atelier.pipeline.watching import watch_of
 from atelier.tools.caption import CaptionRules

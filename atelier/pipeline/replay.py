@@ -7,7 +7,8 @@ from typing import Any
 from atelier.base.errors import BadRequest, Interrupted
 from atelier.imaging.difference import pixel_difference
 from atelier.params.replay import compare
-from atelier.params.schema import image_from, request_from_json
+from atelier.params.schema import request_from_json
+from atelier.params.value_json import image_from
 from atelier.pipeline.run import generate
 from atelier.pipeline.work import Work
 

@@ -6,8 +6,8 @@ import math
 from types import MappingProxyType
 
 from atelier.params.request import GenerationRequest
-from atelier.params.schema import plain
 from atelier.params.scripts import AskedScript, script_fields
+from atelier.params.value_json import plain
 from atelier.pipeline.describe import describe
 from atelier.pipeline.state import Result, Run
 from atelier.scripts.session import Session, with_text

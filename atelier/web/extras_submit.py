@@ -9,7 +9,7 @@ from typing import Any
 from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest
 from atelier.params.extras import SCALE_BY, SCALE_TO, ExtrasRequest
-from atelier.params.schema import image_from
+from atelier.params.value_json import image_from
 from atelier.web.api.extras import with_checked_folders
 from atelier.web.panel import Panel
 from atelier.web.submit import client_name, keep_controls, read_wire

@@ -14,7 +14,7 @@ from atelier.base.log import fields, logger
 from atelier.imaging.sketch import join_sketch
 from atelier.params.infotext import parse_infotext, paste
 from atelier.params.request import GenerationRequest
-from atelier.params.schema import image_from, plain
+from atelier.params.value_json import image_from, plain
 from atelier.web.panel import Panel
 from atelier.web.picture_batch import batch_values
 

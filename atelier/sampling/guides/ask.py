@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Question:
     x: Tensor  # [len(places), C, H, W]
 
 
-class Ask:
+class Ask(ABC):
     """What the denoiser wants to know of one further guess; samplers and hooks do not notice that it is made.
 
     The guess stands in `step.further[name]` when guidance is combined, one row a place of the question.
@@ -36,11 +37,12 @@ class Ask:
         """In force while the usual guesses are made."""
         return nullcontext()
 
-    def watched(self, rows: Sequence[Row]) -> None:
+    def watched(self, rows: Sequence[Row]) -> None:  # noqa: B027 - most asks watch nothing
         """One call for these rows is done; a step may take several."""
 
+    @abstractmethod
     def question(self, step: Step) -> Question:
-        raise NotImplementedError
+        """Which rows are asked for once more."""
 
     def applied(self, step: Step) -> AbstractContextManager[Any]:
         """In force while the further guess is made."""

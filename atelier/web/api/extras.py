@@ -22,8 +22,8 @@ from atelier.params.extras_schema import (
     flat_extras_schema,
     in_flat_extras_words,
 )
-from atelier.params.schema import image_from, plain
 from atelier.params.settings import SettingsSnapshot
+from atelier.params.value_json import image_from, plain
 from atelier.store.jobs import JobRow
 from atelier.web.api.common import FAILURES, OwnedApp, image_store, json_body, json_schema_body, until_ended
 from atelier.web.auth import client_of

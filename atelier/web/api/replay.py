@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from atelier.app import App
 from atelier.base.errors import BadRequest
-from atelier.params.schema import image_from
+from atelier.params.value_json import image_from
 from atelier.web.api.common import FAILURES, OwnedApp, image_store, json_body, json_schema_body, lists
 from atelier.web.api.jobs import TicketAnswer
 from atelier.web.auth import client_of

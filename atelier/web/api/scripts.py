@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from atelier.base.errors import BadRequest
 from atelier.params.axes import grid_axes
 from atelier.params.request import KINDS
-from atelier.params.schema import value_schema
 from atelier.params.scripts import scripts_for
+from atelier.params.value_json import value_schema
 from atelier.web.api.common import FAILURES, OwnedApp
 from atelier.web.api.jobs import TicketAnswer
 from atelier.web.auth import client_of

@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from atelier.app import App, OptionsChange
 from atelier.base.errors import BadRequest
 from atelier.params.field import declarations_of
-from atelier.params.schema import plain, value_schema
 from atelier.params.settings import Settings
+from atelier.params.value_json import plain, value_schema
 from atelier.web.api.common import FAILURES, OwnedApp, json_body, json_schema_body, lists, until_ended
 
 router = APIRouter(tags=["Settings"], responses=dict(FAILURES))

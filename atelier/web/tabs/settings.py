@@ -9,7 +9,7 @@ from typing import Any
 
 from atelier.app import App
 from atelier.params.field import Declaration, declarations_of
-from atelier.params.schema import plain
+from atelier.params.value_json import plain
 from atelier.web.markup import markup
 
 
