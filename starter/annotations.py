@@ -1,29 +1,42 @@
-"""The annotations of a scene that the composer knows without guessing: edges, scribble, depth, masks and boxes."""
+"""The annotations of a scene that the composer knows without guessing: edges, scribble, depth, pose, masks, boxes."""
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
-from starter.scene import Composer, Scene
+from starter.figures import FIGURES, JOINTS, joints_of
+from starter.scene import Composer, Scene, corner
 
 _LOW, _HIGH = 100.0, 200.0
 """Canny's thresholds on the length of the Sobel gradient of 0..255 grey: the usual defaults."""
+_SIDES = ("right", "left")
+_BONES = (
+    *(("neck", f"{side} shoulder") for side in _SIDES),
+    *((f"{side} {a}", f"{side} {b}") for side in _SIDES for a, b in (("shoulder", "elbow"), ("elbow", "wrist"))),
+    *((f"{side} {a}".replace(f"{side} neck", "neck"), f"{side} {b}")
+      for side in _SIDES for a, b in (("neck", "hip"), ("hip", "knee"), ("knee", "ankle"))),
+    ("neck", "nose"),
+    *((f"{side} {a}".replace(f"{side} nose", "nose"), f"{side} {b}")
+      for side in _SIDES for a, b in (("nose", "eye"), ("eye", "ear"))),
+)  # fmt: skip
+"""In the order that gives each bone the colour by which pose networks know it."""
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """All maps are [H, W] uint8. `depth`: 0 far, 255 near. `masks`, `boxes` (left, top, right, bottom) go by item.
-
-    There are no poses: the world's things are faces, animals and objects without limbs that key points could be put on.
+    """Maps are [H, W] uint8, the pose [H, W, 3]. `depth`: 0 far, 255 near. `masks`, `boxes` (left, top, right, bottom)
+    go by item. `pose`: OpenPose's coloured skeleton of each figure on black; all other things leave it black.
     """
 
     canny: np.ndarray
     scribble: np.ndarray
     depth: np.ndarray
+    pose: np.ndarray
     masks: tuple[np.ndarray, ...]
     boxes: tuple[tuple[int, int, int, int], ...]
     names: tuple[str, ...]
@@ -73,6 +86,11 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1) if len(ys) else (0, 0, 0, 0)
 
 
+def _hue(number: int) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb(number / len(JOINTS), 1.0, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
 def silhouettes(composer: Composer, scene: Scene, canvas: int = 256) -> list[np.ndarray]:
     """What is seen of each item, [H, W] bool. Later items hide earlier ones."""
     masks = [np.asarray(layer)[..., 3] > 127 for layer in composer.layers(scene, canvas)]
@@ -91,6 +109,21 @@ def depth_of(masks: Sequence[np.ndarray]) -> np.ndarray:  # [H, W] bool each -> 
     return depth.astype(np.uint8)
 
 
+def pose_of(scene: Scene, canvas: int = 256) -> np.ndarray:  # [H, W, 3] uint8
+    """The skeletons as OpenPose shows them (Cao et al. 2017): bones in hues of the circle at 0.6, joints in full."""
+    page = Image.new("RGB", (canvas, canvas))
+    pen = ImageDraw.Draw(page)
+    for item in (item for item in scene.items if item.name in FIGURES):
+        (left, top), side = corner(item, canvas), item.size * canvas
+        at = {joint: (left + x * side, top + y * side) for joint, (x, y) in joints_of(item.name).items()}
+        for i, (one, other) in enumerate(_BONES):
+            pen.line((*at[one], *at[other]), tuple(int(0.6 * v) for v in _hue(i)), max(1, canvas // 64))
+        for i, joint in enumerate(JOINTS):
+            (x, y), r = at[joint], canvas / 128
+            pen.ellipse((x - r, y - r, x + r, y + r), _hue(i))
+    return np.asarray(page)
+
+
 def annotate(composer: Composer, scene: Scene, canvas: int = 256) -> Annotations:
     """Annotations that fit `composer.draw(scene, canvas)` pixel by pixel."""
     masks = silhouettes(composer, scene, canvas)
@@ -101,6 +134,7 @@ def annotate(composer: Composer, scene: Scene, canvas: int = 256) -> Annotations
         canny(composer.draw(scene, canvas)),
         scribble.astype(np.uint8) * 255,
         depth_of(masks),
+        pose_of(scene, canvas),
         tuple(mask.astype(np.uint8) * 255 for mask in masks),
         tuple(_box(mask) for mask in masks),
         tuple(item.name for item in scene.items),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from starter.concepts import COLOURS, OBJECTS, SHAPES
+from starter.figures import FIGURES
 from starter.scene import Item, Scene
 from starter.sprites import STYLES
 
@@ -33,12 +35,17 @@ def plural(noun: str) -> str:
 
 
 def article(noun: str) -> str:
-    vowel = noun[0] in "aeiou" and not noun.startswith(("uni", "ufo"))
+    first = noun.lstrip("(")
+    vowel = first[0] in "aeiou" and not first.startswith(("uni", "ufo"))
     return ("an " if vowel else "a ") + noun
 
 
+def weighted(word: str, strength: float) -> str:
+    return word if strength == 1 else f"({word}:{strength:g})"
+
+
 def noun_of(item: Item) -> str:
-    return f"{item.colour} {item.name}" if item.colour else item.name
+    return f"{weighted(item.colour, item.strength)} {item.name}" if item.colour else item.name
 
 
 def _place(item: Item) -> str:
@@ -67,16 +74,33 @@ def caption(scene: Scene, rng: random.Random | None = None) -> str:
     if scene.background == "white":
         text += " on a white background" if draw > 0.8 else ""
     else:
-        text += f", {scene.background} background" if draw > 0.9 else f" on {article(scene.background)} background"
+        shown = weighted(scene.background, scene.strength)
+        text += f", {shown} background" if draw > 0.9 else f" on {article(shown)} background"
     styles = {item.style for item in scene.items}
-    if styles != {"noto"} and len(styles) == 1 and (rng is None or rng.random() < 0.5):
+    if styles != {"noto"} and len(styles) == 1 and (rng is None or rng.random() < 0.75):
         text += f", {STYLES[styles.pop()]} style"
     return text
 
 
+def vague(scene: Scene, rng: random.Random) -> str:
+    """A sentence that leaves something open: the background, the colour of a thing, or all but one word.
+
+    What is left open the seed decides; and a negative prompt is mostly such a single word.
+    """
+    first, draw = scene.items[0], rng.random()
+    if draw < 0.5 and scene.background != "white":
+        return _subject(scene, rng)
+    if draw < 0.75 and len({item.colour for item in scene.items} - {None}) == 1:
+        return caption(replace(scene, items=tuple(replace(item, colour=None) for item in scene.items)), rng)
+    words = [item.name for item in scene.items] + [item.colour for item in scene.items if item.colour]
+    if scene.background != "white":
+        words += [scene.background, f"{scene.background} background"]
+    return rng.choice(words) if first.strength == scene.strength == 1 else caption(scene, rng)
+
+
 def vocabulary() -> list[str]:
     """Every word that a caption may hold, now or after the world has been widened."""
-    nouns = [*OBJECTS, *SHAPES]
+    nouns = [*OBJECTS, *SHAPES, *FIGURES]
     words = [
         *nouns,
         *map(plural, nouns),

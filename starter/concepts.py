@@ -69,6 +69,18 @@ def colour(name: str) -> tuple[int, int, int]:
     return WHITE if name == "white" else COLOURS[name]
 
 
+def shade(name: str, strength: float = 1.0) -> tuple[int, int, int]:
+    """RGB of a colour word that is meant more or less: below 1 mixed with the white page, above 1 further from gray."""
+    rgb = colour(name)
+    if strength <= 1:
+        mixed = [strength * value + (1 - strength) * WHITE[0] for value in rgb]
+    else:
+        gray = sum(rgb) / 3
+        mixed = [value + 1.5 * (strength - 1) * (value - gray) for value in rgb]
+    red, green, blue = (max(0, min(255, round(value))) for value in mixed)
+    return red, green, blue
+
+
 def held_out(*parts: str | None) -> bool:
     """True for about one combination in ten; those are never trained, on any machine and in any session.
 

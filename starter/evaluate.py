@@ -48,8 +48,9 @@ def mark(picture: np.ndarray, prompt: Prompt, judge: Judge) -> dict[str, bool]:
     marks = {
         "object": all(row[0] == label for row, label in zip(best, wanted)),
         "top5": all(label in row for row, label in zip(best, wanted)),
-        "background": nearest_colour(background_rgb(picture)) == prompt.background,
     }
+    if prompt.background is not None:
+        marks["background"] = nearest_colour(background_rgb(picture)) == prompt.background
     if prompt.colour is not None and prompt.objects[0] in SHAPES:
         marks["colour"] = nearest_colour(object_rgb(picture)) == prompt.colour
     if prompt.group == "counts":

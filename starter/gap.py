@@ -9,6 +9,7 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from starter.models import alphas_cumprod
+from starter.tokens import emphasised
 
 TIMES = (980, 900, 700, 500, 200)
 
@@ -23,15 +24,16 @@ def measure(
     unet: UNet2DConditionModel,
     text: CLIPTextModel,
     ids: torch.Tensor,
+    weights: torch.Tensor,
     latents: torch.Tensor,
     times: Sequence[int] = TIMES,
-) -> dict[int, tuple[float, float]]:  # ids [B, 77], latents [B, 4 or more, h, w]
+) -> dict[int, tuple[float, float]]:  # ids and weights [B, 77], latents [B, 4 or more, h, w]
     """Time to (error with the right caption, error with another row's caption); mean squared error of clean latents."""
     device, beside, latents = latents.device, latents[:, 4:], latents[:, :4]
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(5)).to(device)
     alphas, out = alphas_cumprod().to(device), {}
     with torch.autocast(device.type, torch.bfloat16):
-        words = text(ids).last_hidden_state
+        words = emphasised(text(ids).last_hidden_state, weights)
         for time in times:
             alpha = alphas[time]
             noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise

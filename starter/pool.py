@@ -10,7 +10,7 @@ import torch
 
 from starter import beside
 from starter import latents as store
-from starter.captions import caption
+from starter.captions import caption, vague
 from starter.scene import Scene
 
 
@@ -39,11 +39,14 @@ class Pool:
             self._order[stage] = self._rng.sample(rows, len(rows))
         return self._order[stage].pop()
 
-    def draw(self, number: int) -> tuple[list[str], torch.Tensor]:  # captions, [B, 4 or more, h, w]
-        """Captions are worded anew each time."""
+    def draw(self, number: int, open_share: float = 0.0) -> tuple[list[str], torch.Tensor]:  # captions, [B, 4+, h, w]
+        """Captions are worded anew each time; `open_share` of them leave something open."""
         stages = self._rng.choices(self._names, self._weights, k=number)
         rows = [(stage, self._next(stage)) for stage in stages]
-        words = [caption(self._scenes[stage][i], self._rng) for stage, i in rows]
+        words = [
+            (vague if self._rng.random() < open_share else caption)(self._scenes[stage][i], self._rng)
+            for stage, i in rows
+        ]
         return words, torch.stack([self._latents[stage][i] for stage, i in rows])
 
     def held(self, number: int, seed: int = 5) -> tuple[list[str], torch.Tensor]:

@@ -21,8 +21,13 @@ from starter.progress import Progress
 from starter.teach import LESSONS
 
 SHIPPED = PROGRAM / "models/Stable-diffusion/atelier-starter.safetensors"
-WORLD = "objects=0.48,concepts=0.36,shapes=0.06,counts=0.05,pairs=0.03,tints=0.02"
-STAGES = ("objects", "shapes", "concepts", "counts", "pairs", "tints")
+WORLD = MappingProxyType(
+    {
+        "objects": 0.28, "concepts": 0.24, "shapes": 0.06, "counts": 0.09, "pairs": 0.12,
+        "tints": 0.04, "places": 0.03, "styles": 0.05, "emphasis": 0.06, "figures": 0.03,
+    }
+)  # fmt: skip
+"""Shares of the stages in what the starter sees."""
 BESIDE = MappingProxyType({"inpainting": ("objects",), "depth": ("objects", "concepts", "counts")})
 LESSON_FILES = MappingProxyType(
     {
@@ -65,12 +70,13 @@ def _unet(plan: Plan, run: str, *more: str) -> Command:
 
 def _base(plan: Plan, *more: str) -> Command:
     """From the run's own state, or else from the checkpoint that ships."""
+    mix = ",".join(f"{stage}={share:g}" for stage, share in WORLD.items())
     steady = ["--lean", "0.35", "--memory", "0.99", "--recall", "2"]
-    return _unet(plan, "run", "--start", str(SHIPPED), "--mix", WORLD, *steady, *more)
+    return _unet(plan, "run", "--start", str(SHIPPED), "--mix", mix, *steady, *more)
 
 
 def encode(plan: Plan) -> list[Command]:
-    rows = [["starter.latents", "--data", str(plan.data), "--stage", stage] for stage in STAGES]
+    rows = [["starter.latents", "--data", str(plan.data), "--stage", stage] for stage in WORLD]
     return rows + [
         ["starter.beside", "--data", str(plan.data), "--kind", kind, "--stage", stage]
         for kind, stages in BESIDE.items()

@@ -14,14 +14,14 @@ GROUPS = ("object", "shape colour", "object on background", "held-out", "counts"
 
 @dataclass(frozen=True)
 class Prompt:
-    """`objects`: what must be seen; `colour`, `background`: the colour words that must hold, where one is named."""
+    """`objects`: what must be seen; `colour`, `background`: the colour words that must hold, if the text names any."""
 
     group: str
     text: str
     seed: int
     objects: tuple[str, ...]
     colour: str | None = None
-    background: str = "white"
+    background: str | None = None
     count: int = 1
 
 
@@ -40,7 +40,7 @@ def _of_stage(group: str, stage: str, held: bool | None, number: int, seed: int)
                 seed + i,
                 names,
                 scene.items[0].colour if same else None,
-                scene.background,
+                scene.background if scene.background != "white" else None,
                 len(scene.items) if same else 1,
             )
         )

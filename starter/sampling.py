@@ -8,7 +8,6 @@ This small sampler is for training and measuring; the product's own pipeline is 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +19,7 @@ from safetensors.torch import load_file
 from starter import checkpoint, layout
 from starter.gap import clean_guess
 from starter.models import alphas_cumprod, build_text, build_unet, decode, encode, to_input
-from starter.tokens import END, LENGTH, START, VOCABULARY, Tokens
-
-_WEIGHTED = re.compile(r"\(([^():]+):([\d.]+)\)|([^()]+)")
+from starter.tokens import END, LENGTH, START, VOCABULARY, Tokens, emphasised
 
 
 class Painter:
@@ -43,19 +40,7 @@ class Painter:
 
     @torch.no_grad()
     def embed(self, prompt: str) -> torch.Tensor:  # [1, 77, 128]
-        """Weighted words scale their rows; the mean over the whole is put back, as A1111 does."""
-        ids, weights = [START], [1.0]
-        for match in _WEIGHTED.finditer(prompt):
-            pieces = self.tokens.pieces((match[1] or match[3]).strip())
-            ids += pieces
-            weights += [float(match[2]) if match[1] else 1.0] * len(pieces)
-        ids, weights = ids[: LENGTH - 1], weights[: LENGTH - 1]
-        rest = LENGTH - len(ids)
-        hidden = self.text(torch.tensor([ids + [END] * rest])).last_hidden_state
-        if all(weight == 1.0 for weight in weights):
-            return hidden
-        weighted = hidden * torch.tensor(weights + [1.0] * rest)[None, :, None]
-        return weighted * (hidden.mean() / weighted.mean())
+        return emphasised(self.text(self.tokens([prompt])).last_hidden_state, self.tokens.weights([prompt]))
 
     def rows(self, pieces: Sequence[Sequence[int]]) -> torch.Tensor:  # [B, 77]
         """Token numbers without start and end, made into whole rows."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from starter.concepts import SHAPES, colour
+from starter.concepts import SHAPES, shade
+from starter.figures import FIGURES, draw_figure
 from starter.shapes import draw_shape
 from starter.sprites import Sprites
 
@@ -19,7 +20,10 @@ GRID = 8
 
 @dataclass(frozen=True)
 class Item:
-    """One object or shape. `x`, `y`: its middle, 0..1 of the canvas; `size`: its side, 0..1 of the canvas."""
+    """One object or shape. `x`, `y`: its middle, 0..1 of the canvas; `size`: its side, 0..1 of the canvas.
+
+    `strength`: the weight of its colour word, 1 for a plain one.
+    """
 
     name: str
     colour: str | None = None
@@ -27,6 +31,7 @@ class Item:
     y: float = 0.5
     size: float = 0.84
     style: str = "noto"
+    strength: float = 1.0
 
     @property
     def is_shape(self) -> bool:
@@ -35,12 +40,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """`kind`: the stage that made it; `held`: its combination is kept out of training."""
+    """`kind`: its stage; `held`: the combination is kept out of training; `strength`: of the background's word."""
 
     kind: str
     background: str
     items: tuple[Item, ...]
     held: bool = False
+    strength: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,7 +69,9 @@ def tint(sprite: Image.Image, rgb: tuple[int, int, int]) -> Image.Image:
     return Image.fromarray(np.dstack([mixed, np.asarray(sprite)[..., 3]]))
 
 
-def _corner(item: Item, side: int, canvas: int) -> tuple[int, int]:
+def corner(item: Item, canvas: int) -> tuple[int, int]:
+    """Left and top pixel of an item's square."""
+    side = round(item.size * canvas)
     left, top = round(item.x * canvas - side / 2), round(item.y * canvas - side / 2)
     if (item.x, item.y) != (0.5, 0.5):
         left, top = round(left / GRID) * GRID, round(top / GRID) * GRID
@@ -78,11 +86,12 @@ class Composer:
 
     def picture_of(self, item: Item, side: int) -> Image.Image:
         """RGBA, `side` pixels square."""
-        if item.is_shape:
-            return draw_shape(item.name, side, colour(item.colour or "black"))
+        if item.is_shape or item.name in FIGURES:
+            draw = draw_shape if item.is_shape else draw_figure
+            return draw(item.name, side, shade(item.colour or "black", item.strength))
         sprite = self._sprites.get(item.style, item.name)
         if item.colour is not None:
-            sprite = tint(sprite, colour(item.colour))
+            sprite = tint(sprite, shade(item.colour, item.strength))
         return sprite.resize((side, side), Image.Resampling.LANCZOS)
 
     def layers(self, scene: Scene, canvas: int = CANVAS) -> list[Image.Image]:
@@ -91,12 +100,12 @@ class Composer:
         for item in scene.items:
             side = round(item.size * canvas)
             layer = Image.new("RGBA", (canvas, canvas), (0, 0, 0, 0))
-            layer.alpha_composite(self.picture_of(item, side), _corner(item, side, canvas))
+            layer.alpha_composite(self.picture_of(item, side), corner(item, canvas))
             out.append(layer)
         return out
 
     def draw(self, scene: Scene, canvas: int = CANVAS) -> np.ndarray:  # [H, W, 3] uint8
-        page = Image.new("RGBA", (canvas, canvas), (*colour(scene.background), 255))
+        page = Image.new("RGBA", (canvas, canvas), (*shade(scene.background, scene.strength), 255))
         for layer in self.layers(scene, canvas):
             page.alpha_composite(layer)
         return np.asarray(page.convert("RGB"))

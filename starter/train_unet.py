@@ -31,7 +31,7 @@ from starter.progress import Progress
 from starter.recall import Options as RecallOptions
 from starter.recall import Recall, fitted, learn
 from starter.run_state import RunState
-from starter.tokens import Tokens, used_tokens
+from starter.tokens import Tokens, emphasised, used_tokens
 from starter.warmup import warm_up
 from starter.world import STAGES, scenes
 
@@ -41,8 +41,9 @@ class Options:
     """One chunk. `draws`: noise draws per caption and picture; `cool`: let the rate fall to nothing over this chunk.
 
     `recall`: weight of what `recall` asks of the text encoder, on `recall_rows` further captions too; `pointing`: of
-    what `pointing` asks of cross-attention; `unnamed`: share of empty captions; `lean`: 0 draws all times alike, 0.3
-    draws the last ones 1.4 times as often.
+    what `pointing` asks of cross-attention; `unnamed`: share of empty captions; `open_share`: share of captions that
+    leave something open; `strange`: share of rows near the picture (see `_whose`) that see another row's caption;
+    `lean`: 0 draws all times alike, 0.3 draws the last ones 1.4 times as often.
     """
 
     minutes: float
@@ -52,6 +53,8 @@ class Options:
     cool: bool = False
     memory: float = 0.999
     unnamed: float = 0.1
+    open_share: float = 0.2
+    strange: float = 0.5
     lean: float = 0.0
     recall: float = 0.3
     recall_rows: int = 16
@@ -93,15 +96,29 @@ class Trainer:
         spread = spread ** (1 - self.options.lean)
         return (spread * len(self._alphas)).long().to(self.state.device)
 
+    def _whose(self, times: torch.Tensor, number: int) -> torch.Tensor:  # [B]
+        """The caption that each row of the batch sees: its own, but below t=450 sometimes a stranger's.
+
+        The less noise, the more the picture itself must count: else img2img at a low strength paints everything anew.
+        """
+        rows = len(times)
+        chance = self.options.strange * ((450 - times.cpu()) / 200).clamp(0, 1)
+        strange = torch.rand(rows, generator=self._generator) < chance
+        others = torch.randint(number, (rows,), generator=self._generator)
+        return torch.where(strange, others, torch.arange(rows) % number)
+
     def step(self) -> torch.Tensor:
         """One optimiser step; returns the mean squared error of v."""
         options, device = self.options, self.state.device
-        words, latents = self.pool.draw(options.batch // options.draws)
+        words, latents = self.pool.draw(options.batch // options.draws, options.open_share)
         left_out = torch.rand(len(words), generator=self._generator) < options.unnamed
-        ids = self.tokens(["" if empty else sentence for sentence, empty in zip(words, left_out)]).to(device)
+        words = ["" if empty else sentence for sentence, empty in zip(words, left_out)]
+        ids, weights = self.tokens(words).to(device), self.tokens.weights(words)
         latents = latents.to(device).repeat(options.draws, 1, 1, 1)
         clean, beside = latents[:, :4], latents[:, 4:]
-        times, noise = self._times(), torch.randn(clean.shape, generator=self._generator).to(device)
+        times = self._times()
+        whose = self._whose(times, len(ids)).to(device)
+        noise = torch.randn(clean.shape, generator=self._generator).to(device)
         alpha = self._alphas[times][:, None, None, None]
         noisy = torch.cat([alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, beside], 1)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
@@ -109,14 +126,18 @@ class Trainer:
         both = torch.cat([ids, self.tokens(further).to(device)]) if further else ids
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             hidden = self.state.text(both).last_hidden_state
-            output = self.state.unet(noisy, times, hidden[: len(ids)].repeat(options.draws, 1, 1)).sample
+            seen = emphasised(hidden[: len(ids)], weights.to(device))[whose]
+            output = self.state.unet(noisy, times, seen).sample
         loss = (output.float() - (alpha.sqrt() * noise - (1 - alpha).sqrt() * clean)).pow(2).mean()
         more = torch.zeros((), device=device)
         if self.recall is not None:
-            named = torch.cat([~left_out, torch.ones(len(further), dtype=torch.bool)]).to(device)
+            # The text encoder does not see weights, so it is not asked what a weight does to the picture.
+            evenly = (torch.cat([weights, self.tokens.weights(further)]) == 1).all(1)
+            named = (torch.cat([~left_out, torch.ones(len(further), dtype=torch.bool)]) & evenly).to(device)
             rows = torch.cat([clean[: len(ids)], shown[:, :4].to(device)])[named]
             more = self.recall.loss(hidden[named], both[named], rows, len(self.tokens.used) - 1)
-            aside = self.pointing.loss(~left_out.to(device).repeat(options.draws))
+            own = whose == torch.arange(len(whose), device=device) % len(ids)
+            aside = self.pointing.loss(~left_out.to(device)[whose] & own)
             self.recalled, self.pointed = float(more.detach()), float(aside.detach())
             more = options.recall * more + options.pointing * aside
         self.state.optimizer.zero_grad()
@@ -130,7 +151,11 @@ class Trainer:
         words, latents = self.pool.held(32)
         self.state.swap()
         gap = measure(
-            self.state.unet, self.state.text, self.tokens(words).to(self.state.device), latents.to(self.state.device)
+            self.state.unet,
+            self.state.text,
+            self.tokens(words).to(self.state.device),
+            self.tokens.weights(words).to(self.state.device),
+            latents.to(self.state.device),
         )
         self.state.swap()
         self.progress.say("gap", seen=self.state.counters.seen, errors=as_line(gap))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from starter.concepts import BACKGROUNDS, COLOURS, FIRST_OBJECTS, OBJECTS, SHAPES, held_out
+from starter.figures import FIGURES
 from starter.scene import Item, Scene
 
 SHAPE_SIZE = 0.66
@@ -18,6 +19,7 @@ LAYOUTS = MappingProxyType(
     }
 )
 MANY_SIZE = 0.4375
+_STRENGTHS = (0.4, 0.5, 0.6, 0.8, 1.2, 1.4, 1.5, 1.6)
 _SPOTS = ((0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75))
 
 
@@ -99,6 +101,30 @@ def styles(rng: random.Random) -> Iterator[Scene]:
                 yield Scene("styles", background, (Item(name, style=style),), held_out(style, name, background))
 
 
+def figures(rng: random.Random) -> Iterator[Scene]:
+    """A person in clothes of one colour, in one of eight poses."""
+    for name in FIGURES:
+        for shade in COLOURS:
+            for background in rng.sample([b for b in BACKGROUNDS if b != shade], 4):
+                yield Scene("figures", background, (Item(name, shade),), held_out(name, shade, background))
+
+
+def emphasis(rng: random.Random) -> Iterator[Scene]:
+    """A colour word with a weight, as in "a (red:0.5) circle": paler below 1, stronger above."""
+    named = [*SHAPES * 9, *FIRST_OBJECTS]
+    for name in named:
+        for _ in range(2):
+            shade, strength = rng.choice(list(COLOURS)), rng.choice(_STRENGTHS)
+            background = rng.choice([b for b in BACKGROUNDS if b != shade] + ["white"] * 12)
+            size = SHAPE_SIZE if name in SHAPES else Item.size
+            item, held = Item(name, shade, size=size, strength=strength), held_out("weight", name, shade, str(strength))
+            yield Scene("emphasis", background, (item,), held)
+    for name in FIRST_OBJECTS:
+        background, strength = rng.choice(BACKGROUNDS[1:]), rng.choice(_STRENGTHS)
+        held = held_out("weight", name, background, str(strength))
+        yield Scene("emphasis", background, (Item(name),), held, strength)
+
+
 STAGES: Mapping[str, Callable[[random.Random], Iterator[Scene]]] = MappingProxyType(
     {
         "objects": objects,
@@ -109,6 +135,8 @@ STAGES: Mapping[str, Callable[[random.Random], Iterator[Scene]]] = MappingProxyT
         "tints": tints,
         "places": places,
         "styles": styles,
+        "emphasis": emphasis,
+        "figures": figures,
     }
 )
 """In the order in which the world is widened."""

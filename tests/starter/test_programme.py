@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from starter import programme
+from starter.world import STAGES
 
 PLAN = programme.Plan(Path("/data"), Path("/out"), 100.0)
 
@@ -39,5 +40,6 @@ def test_what_is_read_was_written_before():
 
 def test_shares_make_a_whole_and_stages_are_encoded():
     assert sum(programme.SHARES.values()) == pytest.approx(1.0)
-    assert {part.partition("=")[0] for part in programme.WORLD.split(",")} == set(programme.STAGES)
+    assert sum(programme.WORLD.values()) == pytest.approx(1.0)
+    assert set(programme.WORLD) == set(STAGES)
     assert set(programme.LESSON_FILES) == set(programme.LESSONS)

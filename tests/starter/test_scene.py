@@ -6,8 +6,9 @@ from PIL import Image
 
 from starter.annotations import annotate
 from starter.concepts import COLOURS, SHAPES
+from starter.figures import FIGURES, joints_of
 from starter.measures import background_rgb, components, filled_places, foreground, nearest_colour, object_rgb
-from starter.scene import Composer, Item, Scene, tint
+from starter.scene import Composer, Item, Scene, corner, tint
 from starter.world import LAYOUTS, MANY_SIZE
 
 
@@ -47,6 +48,21 @@ def test_annotations_fit_the_picture(composer):
     edge = np.argwhere(notes.canny[:, :128])
     assert abs(edge[:, 1].min() - left[0]) <= 3 and abs(edge[:, 0].max() - left[3]) <= 3
     assert not notes.canny[100:150, 60:80].any() and notes.scribble.any()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_pose_of_a_figure_lies_on_its_drawing(composer, name):
+    scene = Scene(
+        "figures", "white", (Item(name, "red", 0.27, 0.5, MANY_SIZE), Item("star", "blue", 0.73, 0.5, MANY_SIZE))
+    )
+    notes = annotate(composer, scene)
+    drawn = notes.pose.any(-1)
+    assert drawn.sum() > 200
+    assert (notes.masks[0][drawn] == 255).mean() > 0.97
+    left, top = corner(scene.items[0], 256)
+    x, y = joints_of(name)["left wrist"]
+    shown = notes.pose[round(top + y * MANY_SIZE * 256), round(left + x * MANY_SIZE * 256)]
+    assert shown.tolist() == [0, 255, 85]  # OpenPose's eighth colour
 
 
 def test_a_hidden_item_keeps_only_what_is_seen(composer):

@@ -69,6 +69,30 @@ def test_loss_falls(trainer):
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
+def test_only_rows_near_the_picture_see_a_strangers_caption(trainer):
+    number = 4000
+    strange = [
+        float((trainer._whose(torch.full((number,), time), number) != torch.arange(number)).float().mean())
+        for time in (0, 249, 350, 450, 999)
+    ]
+    assert strange[0] == pytest.approx(0.5, abs=0.04) and strange[1] == pytest.approx(0.5, abs=0.04)
+    assert strange[2] == pytest.approx(0.25, abs=0.04) and strange[3:] == [0, 0]
+
+
+def test_weights_reach_the_unet(trainer, monkeypatch):
+    seen = []
+    forward = trainer.state.unet.forward
+    monkeypatch.setattr(trainer.state.unet, "forward", lambda x, t, words: seen.append(words) or forward(x, t, words))
+    rows = torch.zeros(4, 4, 16, 16)
+    for sentence in ("a cat", "a (cat:1.5)"):
+        monkeypatch.setattr(trainer.pool, "draw", lambda number, share, sentence=sentence: ([sentence] * 4, rows))
+        monkeypatch.setattr(train_unet.torch, "rand", lambda *shape, generator=None: torch.full(shape, 0.99))
+        trainer.step()
+    plain, weighted = (rows[0].detach().float() for rows in seen)
+    grown = weighted.norm(dim=-1) / plain.norm(dim=-1)
+    assert float(grown[2] / grown[1]) == pytest.approx(1.5, abs=0.05)
+
+
 def test_state_goes_on_where_it_was(trainer, tmp_path):
     trainer.state.set_rate(1e-3)
     trainer.step()

@@ -2,10 +2,15 @@
 
 import random
 
+import numpy as np
 import pytest
+import torch
 
-from starter.captions import article, caption, plural, vocabulary
+from starter.captions import article, caption, plural, vague, vocabulary
+from starter.concepts import colour, shade
+from starter.measures import colourfulness
 from starter.scene import Item, Scene
+from starter.tokens import Tokens, used_tokens
 from starter.world import STAGES, scenes
 
 
@@ -43,8 +48,30 @@ def test_words_are_formed_properly():
 
 
 def test_every_word_of_every_caption_is_in_the_vocabulary():
-    known = {word for phrase in vocabulary() for word in phrase.replace(",", " ").split()}
-    rng = random.Random(0)
+    known, tokens, rng = used_tokens(vocabulary()), Tokens(), random.Random(0)
     for stage in STAGES:
-        for scene in scenes(stage)[::7]:
-            assert set(caption(scene, rng).replace(",", " ").split()) <= known
+        words = [say(scene, rng) for scene in scenes(stage)[::7] for say in (caption, vague)]
+        assert torch.isin(tokens(words), known).all(), stage
+
+
+def test_a_vague_sentence_leaves_something_open():
+    rng = random.Random(0)
+    scene = Scene("shapes", "blue", (Item("circle", "red"),))
+    said = {vague(scene, rng) for _ in range(200)}
+    assert {"a red circle", "a circle on a blue background", "red", "circle", "blue", "blue background"} <= said
+    assert not [sentence for sentence in said if "red circle" in sentence and "blue" in sentence]
+
+
+def test_a_weight_moves_the_colour_and_stands_in_the_sentence():
+    scene = Scene("emphasis", "white", (Item("circle", "red", strength=0.5),))
+    assert caption(scene) == "a (red:0.5) circle"
+    pale, plain, strong = (shade("red", weight) for weight in (0.5, 1.0, 1.5))
+    assert colourfulness(np.array(pale)) < colourfulness(np.array(plain)) < colourfulness(np.array(strong))
+    assert plain == colour("red")
+
+
+def test_tokens_carry_the_weight_of_their_brackets():
+    weights = Tokens().weights(["a (red:0.5) circle", "a red circle"])
+    assert weights[0, :5].tolist() == [1, 1, 0.5, 1, 1]
+    assert (weights[0, 5:] == 1).all() and (weights[1] == 1).all()
+    assert torch.equal(*Tokens()(["a (red:0.5) circle", "a red circle"]))
