@@ -107,7 +107,13 @@ class Engine:
         # Weights are loaded into memory and brought to the device by the residency alone.
         home = torch.device("cpu")
         placement = Placement(choice.device, choice.denoiser_dtype, choice.vae_dtype, choice.text_dtype, home)
-        library = Library(shelf, placement, on_opened=self._model_opened, on_closed=self._model_closed)
+        library = Library(
+            shelf,
+            placement,
+            on_opened=self._model_opened,
+            on_closed=self._model_closed,
+            on_vae_dropped=self.residency.forget,
+        )
         declarations = {d.name: d for group in GROUPS for d in declarations_of(group)}
         return Services(
             paths=paths,
@@ -159,8 +165,13 @@ class Engine:
         self._make_room_for(self.services.library.current)
         self._choose_attention(settings.cross_attention_optimization, settings.upcast_attn)
         self.services.shelf.allow_pickle = self.services.tools.allow_pickle = settings.allow_pickle
-        self.services.library.limit = settings.sd_checkpoints_limit
+        self._limit_open(self.services.library, settings)
         return work(job, token, publish, settings)
+
+    def _limit_open(self, library: Library, settings: SettingsSnapshot) -> None:
+        library.limit = settings.sd_checkpoints_limit
+        library.kept_vaes.limit = settings.sd_vae_checkpoint_cache
+        library.kept_vaes.trim()
 
     def _choose_attention(self, setting: str, upcast: bool = False) -> None:
         """Only when a setting has changed: looking for xformers takes time."""
@@ -328,7 +339,8 @@ class Engine:
         # Whoever still holds the weights gets them as they were loaded.
         self.services.networks.restore(model)
         for module in model.components().values():
-            self.residency.forget(module)
+            if module not in self.services.library.kept_vaes:
+                self.residency.forget(module)
 
     def close(self) -> None:
         self.services.library.unload()

@@ -20,6 +20,8 @@ class Paths:
     models_dir: Path | None = None
     checkpoint_dirs: tuple[Path, ...] = ()
     vae_dirs: tuple[Path, ...] = ()
+    #: the one for every checkpoint, where the command line names one
+    vae_file: Path | None = None
     lora_dirs: tuple[Path, ...] = ()
     embedding_dirs: tuple[Path, ...] = ()
     hypernetwork_dirs: tuple[Path, ...] = ()

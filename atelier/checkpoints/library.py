@@ -12,9 +12,11 @@ from pathlib import Path
 
 import psutil
 import torch
+from torch import nn
 
 from atelier.base.errors import NotFound, OutOfMemory
 from atelier.base.log import fields, logger
+from atelier.checkpoints.kept_vaes import KeptVaes
 from atelier.checkpoints.load import LoadedModel, Placement, load_checkpoint, with_vae
 from atelier.checkpoints.shelf import CheckpointFile, Shelf, VaeFile
 from atelier.device.memory import free_memory
@@ -42,7 +44,7 @@ def weight_bytes(model: LoadedModel) -> int:
     return sum(weight.nbytes for module in model.components().values() for weight in module.parameters())
 
 
-def _nothing(_model: LoadedModel) -> None:
+def _nothing(_gone: LoadedModel | nn.Module) -> None:
     """Listens to nothing."""
 
 
@@ -51,7 +53,8 @@ class Library:
     ago is closed first. Weights in use are not closed with their model: whoever still holds it keeps it.
 
     `on_opened` hears of every model that becomes current, `on_closed` of every model that is dropped, so that its
-    components can be forgotten elsewhere. A failure while loading changes nothing: the previous model stays.
+    components can be forgotten elsewhere; `on_vae_dropped` of every VAE that `kept_vaes` held and gave up.
+    A failure while loading changes nothing: the previous model stays.
     Only where the machine's memory cannot hold both is a model closed before the next is read.
     """
 
@@ -63,6 +66,7 @@ class Library:
         on_opened: Callable[[LoadedModel], None] = _nothing,
         on_closed: Callable[[LoadedModel], None] = _nothing,
         free_bytes: Callable[[], int] = free_for_weights,
+        on_vae_dropped: Callable[[nn.Module], None] = _nothing,
     ) -> None:
         self.shelf = shelf
         self.placement = placement
@@ -71,6 +75,7 @@ class Library:
         self._on_closed = on_closed
         self._free_bytes = free_bytes
         self._open: OrderedDict[Path, _Open] = OrderedDict()
+        self.kept_vaes = KeptVaes(on_vae_dropped)
         self._held = 0
         #: of the models opened inside the block that holds them
         self._in_use: set[Path] = set()
@@ -98,10 +103,10 @@ class Library:
     def open(self, checkpoint: str | None = None, vae: str = AUTOMATIC, vae_first: bool = True) -> LoadedModel:
         """The named checkpoint with the named VAE, loaded if it is not open.
 
-        `checkpoint` None or "" means the current one, or the default. `vae` is a name, "Automatic" (the one that
-        belongs to the checkpoint, else its own) or "None" (always its own). Without `vae_first` a VAE that belongs to
-        the checkpoint comes before one that is named. Raises `NotFound`, `BadModelFile`,
-        `UnknownModel`, `ForbiddenPickle` or `OutOfMemory`; the model that was current then still is.
+        `checkpoint` None or "" means the current one, or the default. `vae` is a name, "Automatic" (the one of the
+        command line, else the one that belongs to the checkpoint, else its own) or "None" (always its own). Without
+        `vae_first` a VAE that belongs to the checkpoint comes before one that is named. Raises `NotFound`,
+        `BadModelFile`, `UnknownModel`, `ForbiddenPickle` or `OutOfMemory`; the model that was current then still is.
         """
         file = self._resolve(checkpoint)
         if self._held:
@@ -113,7 +118,9 @@ class Library:
         if entry is not None and (stamp is None or stamp == entry.stamp):
             model = entry.model
             if _path_of(model.vae_file) != _path_of(wanted_vae):
-                model = with_vae(model, self.placement, wanted_vae, self.shelf.allow_pickle)
+                kept = self.kept_vaes.take(model, wanted_vae)
+                model = with_vae(model, self.placement, wanted_vae, self.shelf.allow_pickle, kept)
+                self.kept_vaes.keep(entry.model)
                 self._keep(model, entry.stamp, replaced=entry.model)
             elif model is not self.current:
                 self._keep(model, entry.stamp)
@@ -136,6 +143,7 @@ class Library:
 
     def unload(self) -> None:
         """Closes every model and gives its memory back."""
+        self.kept_vaes.drop()
         for entry in self._open.values():
             self._on_closed(entry.model)
         self._open.clear()
@@ -155,6 +163,8 @@ class Library:
     def _resolve_vae(self, vae: str, file: CheckpointFile, vae_first: bool) -> VaeFile | None:
         if vae == NONE:
             return None
+        if vae in ("", AUTOMATIC) and self.shelf.given_vae is not None:
+            return self.shelf.hashed_vae(self.shelf.given_vae)
         own = self.shelf.vae_for(file) if vae in ("", AUTOMATIC) or not vae_first else None
         found = own if own is not None or vae in ("", AUTOMATIC) else self.shelf.find_vae(vae)
         return None if found is None else self.shelf.hashed_vae(found)
@@ -174,6 +184,7 @@ class Library:
 
     def _close(self, path: Path) -> None:
         old = self._open.pop(path)
+        self.kept_vaes.drop(path)
         log.info("checkpoint closed %s", fields(file=old.model.file.name))
         self._on_closed(old.model)
 
@@ -189,6 +200,8 @@ class Library:
         """
         if self.placement.rest.type != "cpu" or wanted <= (free := self._free_bytes()):
             return
+        self.kept_vaes.drop()
+        free = self._free_bytes()
         idle = [path for path in self._open if path not in self._in_use]
         given = sum(weight_bytes(self._open[path].model) for path in idle)
         if wanted > free + given:

@@ -21,7 +21,7 @@ from atelier.families.autoencoder import decode, encode_images, with_fitted_prev
 from atelier.families.clip import load_tokenizer
 from atelier.families.family import Blueprint, Component, EncodeOptions, Family
 from atelier.families.ldm_config import read_config
-from atelier.families.model import Model
+from atelier.families.model import Model, place_of
 from atelier.sampling.conditioning import TextEncoding
 from atelier.sampling.step import ModelInputs
 
@@ -145,8 +145,22 @@ def load_checkpoint(
     )
 
 
-def with_vae(model: LoadedModel, placement: Placement, vae: VaeFile | None, allow_pickle: bool = False) -> LoadedModel:
-    """The same model with another VAE, or with its built-in one for None. The rest is shared, nothing is changed."""
+def with_vae(
+    model: LoadedModel, placement: Placement, vae: VaeFile | None, allow_pickle: bool = False,
+    kept: nn.Module | None = None,
+) -> LoadedModel:  # fmt: skip
+    """The same model with another VAE, or with its built-in one for None. The rest is shared, nothing is changed.
+
+    `kept` is that VAE, read before.
+    """
+    module = kept or _read_vae(model, placement, vae, allow_pickle)
+    latent = model.blueprint.latent
+    if not latent.preview:
+        latent = with_fitted_preview(latent, module)
+    return replace(model, vae=module, vae_file=vae, latent=latent, vae_dtype=place_of(module)[1])
+
+
+def _read_vae(model: LoadedModel, placement: Placement, vae: VaeFile | None, allow_pickle: bool) -> nn.Module:
     if vae is not None:
         source = _vae_source(vae, allow_pickle)
     elif model.file.path.is_dir():
@@ -155,11 +169,7 @@ def with_vae(model: LoadedModel, placement: Placement, vae: VaeFile | None, allo
         source = _open_file(model.file, allow_pickle)[2]["vae"]
         if not _has_vae(source, model.blueprint.components["vae"]):
             raise BadModelFile(f"{model.file.path.name} has no VAE.", remedy=NO_VAE, path=str(model.file.path))
-    module = _filled(_plan(model.blueprint.components["vae"], source), placement, "vae")
-    latent = model.blueprint.latent
-    if not latent.preview:
-        latent = with_fitted_preview(latent, module)
-    return replace(model, vae=module, vae_file=vae, latent=latent, vae_dtype=placement.vae_dtype)
+    return _filled(_plan(model.blueprint.components["vae"], source), placement, "vae")
 
 
 def _open_file(file: CheckpointFile, allow_pickle: bool) -> tuple[Family, Blueprint, dict[str, fill.Source]]:

@@ -120,6 +120,9 @@ class Shelf:
             for path in walk(root):
                 if path.suffix.lower() in VAES:
                     vaes.setdefault(path.name, VaeFile(path.name, path, self._hashes.known(path)))
+        given = self._paths.vae_file
+        if given is not None and given.is_file():
+            vaes[given.name] = self.given_vae
         embeddings: dict[str, Path] = {}
         for root in self._paths.folders("embedding"):
             for path in walk(root):
@@ -139,6 +142,20 @@ class Shelf:
     def vaes(self) -> tuple[VaeFile, ...]:
         self.checkpoints()
         return self._vaes
+
+    @property
+    def given_vae(self) -> VaeFile | None:
+        """The one that the command line names for every checkpoint. Raises `NotFound` when its file is not there."""
+        path = self._paths.vae_file
+        if path is None:
+            return None
+        if not path.is_file():
+            raise NotFound(
+                f"There is no VAE at {path}.",
+                remedy="Correct --vae-path, or choose a VAE under SD VAE.",
+                name=str(path),
+            )
+        return VaeFile(path.name, path, self._hashes.known(path))
 
     def embeddings(self, model: Model) -> EmbeddingSet:
         """The textual inversions that fit a model's text encoders, and why the others do not."""

@@ -69,6 +69,7 @@ def paths_from(args: argparse.Namespace) -> Paths:
         models_dir=Path(models) if models else None,
         checkpoint_dirs=own["checkpoint"],
         vae_dirs=own["vae"],
+        vae_file=Path(args.vae_path) if getattr(args, "vae_path", None) else None,
         lora_dirs=own["lora"],
         embedding_dirs=own["embedding"],
         hypernetwork_dirs=own["hypernetwork"],

@@ -98,7 +98,7 @@ def _paths() -> tuple[Option, ...]:
         Option("ckpt", g, "checkpoint to load first", PATH),
         Option("ckpt-dir", g, "one more folder with checkpoints", PATH),
         Option("vae-dir", g, "one more folder with VAE files", PATH),
-        Option("vae-path", g, "VAE to use with every checkpoint", PATH),
+        Option("vae-path", g, "VAE to use with every checkpoint while SD VAE is Automatic", PATH),
         Option("lora-dir", g, "folder with LoRA files (default: Lora in the models folder)", PATH),
         Option("lyco-dir", g, "one more folder with LoRA files (default: LyCORIS in the models folder)", PATH,
                aliases=("lyco-dir-backcompat",)),
@@ -279,7 +279,7 @@ UNUSED = frozenset("""
     gradio-debug localizations-dir log-startup lowram ngrok ngrok-options
     no-gradio-queue no-hashing no-progressbar-hiding no-prompt-history opt-channelslast share
     sub-quad-chunk-threshold sub-quad-kv-chunk-size test-server textual-inversion-templates-dir ui-config-file
-    ui-debug-mode unet-in-fp8-e4m3fn unet-in-fp8-e5m2 unix-filenames-sanitization use-textbox-seed vae-path
+    ui-debug-mode unet-in-fp8-e4m3fn unet-in-fp8-e5m2 unix-filenames-sanitization use-textbox-seed
 """.split())  # fmt: skip
 
 

@@ -92,6 +92,9 @@ class StableDiffusion:
 
 @part("vae", "VAE", "Stable Diffusion")
 class Vae:
+    sd_vae_checkpoint_cache: int = param(0, label="VAE Checkpoints to cache in RAM", minimum=0, maximum=10, step=1,
+                                         help="How many stay in memory beside the one in use, so that going back to "
+                                              "one reads no file.")
     sd_vae_overrides_per_model_preferences: bool = param(
         True, label="Selected VAE overrides per-model preferences",
         help="Off: the VAE named in a checkpoint's own notes, or beside it, comes before the one selected.")
@@ -273,6 +276,10 @@ class Previews:
                                     help="Full: the VAE, slow. TAESD: a small decoder, whose file belongs into "
                                          "models/VAE-approx. Approx NN: the same at half size. Approx cheap: one "
                                          "colour a cell, at no cost; also where a file is missing.")
+    live_preview_content: str = param("Prompt", label="Live preview subject",
+                                      choices=("Combined", "Prompt", "Negative prompt"),
+                                      help="Prompt and Negative prompt: what the network makes of that text alone; "
+                                           "Combined: what becomes of both.")
     live_preview_refresh_period: int = param(500, label="Progress and preview period, in milliseconds", minimum=100,
                                              maximum=10_000, step=100)
     live_previews_image_format: str = param("jpeg", label="Live preview file format",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import time
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ from atelier.checkpoints.approx import DECODER
 from atelier.families.latent import LatentSpace
 from atelier.pipeline.decode import decode, decode_small
 from atelier.pipeline.state import Pass
+from atelier.sampling.denoise import Denoiser
+from atelier.sampling.step import StepInfo
 
 log = logger(__name__)
 
@@ -24,6 +27,7 @@ MAX_SIDE = 512
 #: a strip of finished pictures is made no larger than this
 MAX_STRIP = 1536
 FULL, CHEAP, ROUGH, TINY = "Full", "Approx cheap", "Approx NN", "TAESD"
+PROMPT, NEGATIVE = "Prompt", "Negative prompt"
 
 
 class Previewer:
@@ -36,9 +40,19 @@ class Previewer:
         self._period = settings.live_preview_refresh_period / 1000
         self._format = settings.live_previews_image_format
         self._method = settings.show_progress_type
+        self._content = settings.live_preview_content
         self._steps = 0
         self._last = 0.0
         self._sent = 0
+
+    def following(self, denoiser: Denoiser) -> Callable[[StepInfo], None]:
+        """What a sampler tells of its steps, as the guess that the settings want to see."""
+
+        def on_step(info: StepInfo) -> None:
+            alone = {PROMPT: denoiser.last_cond, NEGATIVE: denoiser.last_uncond}.get(self._content)
+            self.offer(info.denoised if alone is None else alone)
+
+        return on_step
 
     def offer(self, denoised: torch.Tensor) -> None:  # [B, C, h, w]
         self._steps += 1

@@ -135,9 +135,6 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
     first_call = run.calls_done
     done_passes = batch.index * run.plan.passes + (current.name == "hires")
 
-    def on_step(info: Any) -> None:
-        previewer.offer(info.denoised)
-
     def on_call(index: int, total: int) -> None:
         step_networks(current, index, total)
         run.calls_done = first_call + index + 1
@@ -148,7 +145,7 @@ def sample_pass(current: Pass) -> torch.Tensor:  # [B, C, h, w]
             )
         )  # fmt: skip
 
-    latents = _walk_again(current, lambda: _walk(current, _denoiser(current, on_call), on_step))
+    latents = _walk_again(current, lambda: _walk(current, _denoiser(current, on_call), previewer))
     if current.keep_mask is not None and current.source is not None and not run.request.soft.enabled:
         latents = final_blend(current, latents)
     _refuse_nan(latents)
@@ -168,7 +165,7 @@ def _walk_again(current: Pass, walk: Callable[[], torch.Tensor]) -> torch.Tensor
             run.calls_done, current.noise = calls, fresh(current.noise)
 
 
-def _walk(current: Pass, denoiser: Denoiser, on_step: Callable[[Any], None]) -> torch.Tensor:  # [B, C, h, w]
+def _walk(current: Pass, denoiser: Denoiser, previewer: Previewer) -> torch.Tensor:  # [B, C, h, w]
     """The sampler's way, with the network on the device and room for its work."""
     services = current.batch.run.services
     ladder, network = services.ladder, current.model.denoiser
@@ -182,7 +179,7 @@ def _walk(current: Pass, denoiser: Denoiser, on_step: Callable[[Any], None]) -> 
         takeover = takeover_for(current, work)
         denoiser.switch = takeover and takeover.consider
         try:
-            return current.plan.run(denoiser, current.start, current.noise, on_step)
+            return current.plan.run(denoiser, current.start, current.noise, previewer.following(denoiser))
         except Interrupted as stop:
             if stop.mode == "cancel" or denoiser.last_denoised is None:
                 raise

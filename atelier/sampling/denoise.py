@@ -56,6 +56,8 @@ class Denoiser:
     always_uncond: bool = False
     calls: int = field(default=0, init=False)
     last_denoised: Tensor | None = field(default=None, init=False)
+    #: what the first part of each picture's prompt gives alone, and what its negative prompt does
+    last_cond: Tensor | None = field(default=None, init=False)
     last_uncond: Tensor | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +119,8 @@ class Denoiser:
         self.hooks.after_guidance(step)
         self.calls += 1
         self.last_denoised = step.denoised.to(x.dtype)
-        uncond = step.uncond_denoised
+        uncond, first = step.uncond_denoised, [step.cond.images.index(image) for image in range(x.shape[0])]
+        self.last_cond = step.cond_denoised[first].to(x.dtype)
         self.last_uncond = self.last_denoised if uncond is None else uncond.to(x.dtype)
         return self.last_denoised
 

@@ -18,7 +18,7 @@ DEFAULTS = MappingProxyType({
     "use_save_to_dirs_for_ui": False, "outdir_videos": "outputs/videos",
     # models and sampling
     "sd_checkpoint_hash": "", "sd_checkpoint_cache": 0, "sd_checkpoints_keep_in_cpu": True, "sd_unet": "Automatic",
-    "enable_batch_seeds": True, "sd3_enable_t5": False, "sd_vae_checkpoint_cache": 0,
+    "enable_batch_seeds": True, "sd3_enable_t5": False,
     "img2img_editor_height": 720,
     "img2img_sketch_default_brush_color": "#ffffff", "img2img_inpaint_mask_brush_color": "#ffffff",
     "img2img_inpaint_sketch_default_brush_color": "#ffffff", "img2img_batch_show_results_limit": 32,
@@ -42,7 +42,7 @@ DEFAULTS = MappingProxyType({
     "keyedit_delimiters_whitespace": ["Tab", "Carriage Return", "Line Feed"],
     "keyedit_move": True, "disable_token_counters": False, "include_styles_into_token_counters": True,
     "show_progressbar": True, "show_progress_grid": True, "live_preview_allow_lowvram_full": False,
-    "live_preview_content": "Prompt", "live_preview_fast_interrupt": False,
+    "live_preview_fast_interrupt": False,
     "js_live_preview_in_modal_lightbox": False, "prevent_screen_sleep_during_generation": True,
     "show_warnings": False, "show_gradio_deprecation_warnings": True, "hidden_tabs": [],
     # extra networks

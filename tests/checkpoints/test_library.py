@@ -3,12 +3,16 @@
 import gc
 import os
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 
 from atelier.base.errors import BadModelFile, NotFound, OutOfMemory, UnknownModel
+from atelier.base.files import HashCache
+from atelier.checkpoints.kept_vaes import KeptVaes
 from atelier.checkpoints.library import Library
+from atelier.checkpoints.shelf import Shelf
 from tests.checkpoints.files import LORA, SDXL, write_header_only
 from tests.checkpoints.test_load import inputs_for
 from tests.tiny import TinySizes, write_tiny_checkpoint, write_tiny_vae
@@ -201,6 +205,47 @@ def test_vae_choice(library, models, paths):
         library.open("two", "none-such")
     assert library.current.file.stem == "two"
     assert library.open("one", "None").vae_file is None
+
+
+def test_kept_vaes_come_back_without_reading(library, paths):
+    for name, seed in (("bright", 30), ("warm", 31)):
+        write_tiny_vae(paths.models / "VAE", name, TinySizes(seed=seed))
+    dropped = []
+    library.kept_vaes = KeptVaes(dropped.append)
+    library.kept_vaes.limit = 1
+    own = library.open("one", "None").vae
+    bright = library.open("one", "bright").vae
+    assert own in library.kept_vaes and library.open("one", "None").vae is own
+    assert library.open("one", "bright").vae is bright and dropped == []
+    warm = library.open("one", "warm").vae
+    assert dropped == [own] and library.open("one", "None").vae is not own and dropped[1:] == [bright]
+    # A file that has changed since is read again.
+    os.utime(paths.models / "VAE" / "warm.safetensors", ns=(1, 1))
+    assert library.open("one", "warm").vae is not warm
+    library.open("two")
+    assert warm in dropped and not any(vae in library.kept_vaes for vae in (own, bright, warm))
+
+
+def test_no_vae_is_kept_unless_asked_for(library, paths):
+    write_tiny_vae(paths.models / "VAE", "bright", TinySizes(seed=30))
+    own = library.open("one", "None").vae
+    library.open("one", "bright")
+    assert own not in library.kept_vaes and library.open("one", "None").vae is not own
+
+
+def test_the_command_lines_vae_counts_while_the_setting_is_automatic(library, paths, tmp_path):
+    write_tiny_vae(paths.models / "VAE", "one-own", TinySizes(seed=31))
+    write_tiny_vae(tmp_path, "given", TinySizes(seed=30))
+    given = replace(paths, vae_file=tmp_path / "given.safetensors")
+    library = Library(Shelf(given, HashCache(paths.cache / "hashes.json")), library.placement)
+    assert library.open("one").vae_file.path == given.vae_file and len(library.open("one").vae_file.short) == 10
+    assert library.open("one", "one-own").vae_file.name == "one-own.safetensors"
+    assert library.open("one", "None").vae_file is None
+    assert library.open("two", "given").vae_file.path == given.vae_file
+    given.vae_file.unlink()
+    with pytest.raises(NotFound) as caught:
+        library.open("one")
+    assert "--vae-path" in caught.value.remedy
 
 
 def held() -> tuple[int, int]:

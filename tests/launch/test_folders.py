@@ -37,6 +37,12 @@ def test_the_defaults_are_the_programs_own_folders() -> None:
     assert paths.settings == PROGRAM / "config.json"
 
 
+def test_a_vae_for_every_checkpoint(tmp_path: Path) -> None:
+    given = tmp_path / "given.safetensors"
+    assert paths_from(parse(["--vae-path", str(given)], environ={})).vae_file == given
+    assert paths_from(parse([], environ={})).vae_file is None
+
+
 def test_the_data_folder_holds_everything(tmp_path: Path) -> None:
     paths = paths_from(parse(["--data-dir", str(tmp_path)], environ={}))
     for path in (paths.models, paths.outputs, paths.settings, paths.database, paths.extensions, paths.embeddings):

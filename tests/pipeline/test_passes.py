@@ -194,7 +194,9 @@ def test_preview_methods(make, services, data, reference, monkeypatch, method): 
     save_file({"weight": torch.eye(4)[:, :3].contiguous()}, str(folder / "tiny-rgb.safetensors"))
     seen, given = [], Previewer.picture
     monkeypatch.setattr(Previewer, "picture", lambda self, x: seen.append((x.clone(), given(self, x))) or seen[-1][1])
-    result = make(**{"batch.size": 2, "sampling.steps": 1, "overrides": {"show_progress_type": method}})
+    result = make(**{"batch.size": 2, "sampling.steps": 1, "overrides": {
+        "show_progress_type": method, "live_preview_content": "Combined",
+    }})  # fmt: skip
     latents, picture = seen[-1]
     assert picture.size == ((64, 32) if method == "Approx NN" else (128, 64))
     if method == "Full":
@@ -203,6 +205,23 @@ def test_preview_methods(make, services, data, reference, monkeypatch, method): 
     if method == "Approx cheap":
         wanted = ((latents[0, :3].clamp(-1, 1) + 1) / 2 * 255).mean(dim=(1, 2)).numpy()
         assert np.asarray(picture)[:, :64].mean(axis=(0, 1)) == pytest.approx(wanted, abs=4)
+
+
+def test_a_preview_shows_the_text_that_is_asked_for(make, monkeypatch):
+    seen, given = [], Previewer.picture
+    monkeypatch.setattr(Previewer, "picture", lambda self, x: seen.append(x.clone()) or given(self, x))
+    how = {"sampling.sampler": "Euler", "sampling.steps": 1, "sampling.cfg_scale": 3, "prompt.negative": "bad"}
+    shown = {}
+    for content in ("Combined", "Prompt", "Negative prompt"):
+        make(**how, overrides={"live_preview_content": content})
+        shown[content] = seen[-1]
+    combined = shown["Negative prompt"] + 3 * (shown["Prompt"] - shown["Negative prompt"])
+    assert torch.allclose(shown["Combined"], combined, atol=1e-4)
+    assert not torch.allclose(shown["Combined"], shown["Prompt"], atol=1e-3)
+    # Without a guess for the negative prompt there is only one to be shown.
+    skipped = {"s_min_uncond": 15, "s_min_uncond_all": True}
+    make(**how, overrides={"live_preview_content": "Negative prompt", **skipped})
+    assert torch.allclose(seen[-1], shown["Prompt"], atol=1e-4)
 
 
 def test_nan_of_a_half_vae_climbs_to_the_next_precision(make, services, monkeypatch):
