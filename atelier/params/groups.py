@@ -148,6 +148,8 @@ class SamplerParameters:
     eta_ddim: float = param(0.0, label="Eta for DDIM", minimum=0, maximum=1, step=0.01, infotext="Eta DDIM")
     eta_ancestral: float = param(1.0, label="Eta for k-diffusion samplers", minimum=0, maximum=1, step=0.01,
                                  infotext="Eta")
+    tcd_gamma: float = param(0.3, label="Gamma for TCD", minimum=0, maximum=1, step=0.01, infotext="TCD gamma",
+                             help="Share of noise: 0 is none, 1 as LCM. More steps want more.")
     s_churn: float = param(0.0, label="sigma churn", minimum=0, maximum=100, step=0.01, infotext="Sigma churn")
     s_tmin: float = param(0.0, label="sigma tmin", minimum=0, maximum=10, step=0.01, infotext="Sigma tmin")
     s_tmax: float = param(0.0, label="sigma tmax", minimum=0, maximum=999, step=0.01, infotext="Sigma tmax")

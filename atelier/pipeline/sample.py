@@ -40,6 +40,7 @@ def sampler_options(request: GenerationRequest, settings: SettingsSnapshot) -> S
     return SamplerOptions(
         eta=either("eta", "eta_ancestral"),
         eta_ddim=either("eta", "eta_ddim"),
+        tcd_gamma=either("eta", "tcd_gamma"),
         s_churn=either("s_churn", "s_churn"),
         s_tmin=either("s_tmin", "s_tmin"),
         s_tmax=either("s_tmax", "s_tmax"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from atelier.base.errors import BadRequest
 from atelier.base.registry import Registry
 from atelier.sampling.entry import Sampler, Schedule
-from atelier.sampling.table import AUTOMATIC, CONSISTENCY, FIRST_SAMPLER, default_samplers, default_schedules
+from atelier.sampling.table import AUTOMATIC, FIRST_SAMPLER, default_samplers, default_schedules
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Catalogue:
             return schedule
         if sampler.schedule:
             return self.schedules.get(sampler.schedule)
-        return CONSISTENCY if sampler.consistency else self.schedules.get("uniform")
+        return sampler.own or self.schedules.get("uniform")
 
 
 def default_catalogue() -> Catalogue:

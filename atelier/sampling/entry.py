@@ -19,9 +19,9 @@ class Sampler:
 
     `kind`: sigma (walks a list of sigmas), timestep (walks training timesteps, ignores schedules) or own (uses only
     the range of sigma). `accepts` names the keyword options that `function` takes. `options` is what
-    `GET /sdapi/v1/samplers` shows. `schedule` is the default schedule's name; empty for the model's own. `calls` is
-    how often a step asks the network; 0 leaves it to `second_order`. With `needs_uncond` the function is handed what
-    gives the guided guess together with the one of the negative text.
+    `GET /sdapi/v1/samplers` shows. `schedule` is the default schedule's name; empty for the model's own, or for `own`,
+    a schedule that stands in no list. `calls` is how often a step asks the network; 0 leaves it to `second_order`.
+    With `needs_uncond` the function is handed what gives the guided guess together with the one of the negative text.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Sampler:
     aliases: tuple[str, ...] = ()
     kind: str = "sigma"
     schedule: str = ""
+    own: Schedule | None = None
     accepts: tuple[str, ...] = ()
     second_order: bool = False
     calls: int = 0

@@ -30,6 +30,8 @@ STEPS_32_SDXL = (
 )  # fmt: skip
 GITS_SD1 = (14.615, 4.617, 2.507, 1.236, 0.702, 0.402, 0.240, 0.156, 0.104, 0.094, 0.029)
 GITS_SDXL = (14.615, 4.734, 2.567, 1.529, 0.987, 0.652, 0.418, 0.268, 0.179, 0.127, 0.029)
+#: timesteps on which trajectory consistency models were distilled
+TCD_POINTS = 50
 
 
 def with_zero(sigmas: Tensor) -> Tensor:  # [n] -> [n + 1]
@@ -180,6 +182,16 @@ def laplace(n: int, sigma_min: float, sigma_max: float, mean: float = 0.0, width
 def consistency(n: int, sigma_min: float, sigma_max: float, prediction: Prediction) -> Tensor:
     """The timesteps on which a latent consistency model was distilled, evenly from the last to the first."""
     return normal(n, prediction.sigma_min, prediction.sigma_max, prediction)
+
+
+def trajectory(n: int, sigma_min: float, sigma_max: float, prediction: Prediction) -> Tensor:
+    """The timesteps of TCD (Zheng et al. 2024) as diffusers' TCDScheduler has them: even places in a list of 50 from
+    the last on, cut down to whole ones. More than 50 steps are spaced as those of Turbo."""
+    table = prediction.sigmas
+    stride = len(table) // TCD_POINTS
+    if n > TCD_POINTS or stride < 1:
+        return turbo(n, sigma_min, sigma_max, prediction)
+    return with_zero(table[[stride * (TCD_POINTS - i * TCD_POINTS // n) - 1 for i in range(n)]])
 
 
 def without_second_last(sigmas: Tensor) -> Tensor:  # [n + 1] -> [n]

@@ -34,6 +34,7 @@ class SamplerOptions:
 
     eta: float = 1.0
     eta_ddim: float = 0.0
+    tcd_gamma: float = 0.3
     s_churn: float = 0.0
     s_tmin: float = 0.0
     s_tmax: float = 0.0
@@ -156,6 +157,8 @@ class SamplingPlan:
         known = {
             "eta": given.eta_ddim if timestep else given.eta,
             "s_noise": given.s_noise,
+            "gamma": given.tcd_gamma,
+            "prediction": self.prediction,
             "churn": Churn(given.s_churn, given.s_tmin, given.s_tmax or float("inf"), given.s_noise),
         }
         if "options" in self.sampler.accepts:

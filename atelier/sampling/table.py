@@ -19,11 +19,13 @@ from atelier.sampling.samplers import (
     seeds,
     solver,
     stochastic,
+    tcd,
     unipc,
 )
 
 AUTOMATIC = "automatic"
 CONSISTENCY = Schedule("lcm", "LCM", schedules.consistency, need_inner_model=True)
+TRAJECTORY = Schedule("tcd", "TCD", schedules.trajectory, need_inner_model=True)
 FIRST_SAMPLER = "DPM++ 2M"
 
 
@@ -140,12 +142,13 @@ def _timestep_samplers() -> tuple[Sampler, ...]:
         ),
         Sampler("PLMS", ddim.plms, ("plms", "PNDM"), kind="timestep"),
         Sampler("UniPC", unipc.unipc, ("unipc", "uni_pc"), kind="timestep", accepts=("options",)),
-        Sampler("LCM", lcm.lcm, ("k_lcm",), consistency=True),
+        Sampler("LCM", lcm.lcm, ("k_lcm",), own=CONSISTENCY, consistency=True),
     )  # fmt: skip
 
 
 def _further_samplers() -> tuple[Sampler, ...]:
     return (
+        Sampler("TCD", tcd.tcd, ("tcd",), own=TRAJECTORY, accepts=("gamma", "prediction"), uses_ensd=True),
         Sampler("HeunPP2", euler.heunpp2, ("Heun++",), accepts=("churn",), second_order=True, calls=3),
         Sampler("IPNDM", adams.ipndm),
         Sampler("IPNDM_V", adams.ipndm_v),

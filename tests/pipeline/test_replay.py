@@ -69,6 +69,7 @@ MADE = {
               "source.denoising_strength": 0.5, "sampling.sampler": "Euler a"},
     "variation": {"seed.subseed": 3, "seed.subseed_strength": 0.3, "seed.resize_from_w": 128, "seed.resize_from_h": 64},
     "schedule": {"sampling.sampler": "DPM++ 2M SDE", "sampling.scheduler": "Exponential", "sampling.cfg_scale": 4.5},
+    "tcd": {"sampling.sampler": "TCD", "overrides": {"tcd_gamma": 0.6, "eta_noise_seed_delta": 3}},
     "settings": {"overrides": {"CLIP_stop_at_last_layers": 2, "randn_source": "NV", "eta_noise_seed_delta": 5,
                                "emphasis": "No norm", "comma_padding_backtrack": 3}, "sampling.sampler": "Euler a",
                  "prompt.positive": "a (red:1.3) cat, [dog:cow:0.5]", "prompt.negative": "bad"},

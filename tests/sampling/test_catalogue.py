@@ -59,7 +59,7 @@ def test_the_list_of_samplers_is_the_known_one():
     assert CATALOGUE.samplers.names() == (
         "DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 2S a", "DPM++ 3M SDE", "Euler a", "Euler",
         "LMS", "Heun", "DPM2", "DPM2 a", "DPM fast", "DPM adaptive", "Restart", "DDIM", "DDIM CFG++", "PLMS", "UniPC",
-        "LCM", "HeunPP2", "IPNDM", "IPNDM_V", "DEIS", "Res Multistep", "Gradient Estimation", "Exp Heun 2 x0",
+        "LCM", "TCD", "HeunPP2", "IPNDM", "IPNDM_V", "DEIS", "Res Multistep", "Gradient Estimation", "Exp Heun 2 x0",
         "UniPC BH2", "DDPM", "ER SDE", "SA-Solver", "SA-Solver PECE", "SEEDS 2", "SEEDS 3", "Res Multistep a",
         "Euler CFG++", "Euler a CFG++", "DPM++ 2M CFG++", "DPM++ 2S a CFG++", "Res Multistep CFG++",
         "Res Multistep a CFG++", "Gradient Estimation CFG++",

@@ -201,6 +201,7 @@ def flow_error(name, steps, **options):
         ("Res Multistep a", 2, {"eta": 0.0}), ("Exp Heun 2 x0", 2, {}), ("Gradient Estimation", 1, {}),
         ("ER SDE", 2, {"scale": lambda sigma: sigma}), ("SA-Solver", 2.9, {"eta": 0.0}),
         ("SA-Solver PECE", 2.9, {"eta": 0.0}), ("SEEDS 2", 2, {"eta": 0.0}), ("SEEDS 3", 3, {"eta": 0.0}),
+        ("TCD", 1, {"gamma": 0.0, "prediction": EPS}),
         ("Euler CFG++", 1, {}), ("Euler a CFG++", 1, {"eta": 0.0}), ("DPM++ 2M CFG++", 2, {}),
         ("DPM++ 2S a CFG++", 2, {"eta": 0.0}), ("Res Multistep CFG++", 2, {}),
         ("Res Multistep a CFG++", 2, {"eta": 0.0}), ("Gradient Estimation CFG++", 1, {}),
