@@ -69,9 +69,10 @@ class GuidanceMethods:
     apg_eta: float = param(0.0, label="APG eta", minimum=0, maximum=1, step=0.01, hard=(-10, 10), api="apg_eta",
                            elem="apg_eta", infotext="APG eta",
                            help="Share of the part that only saturates; 1 is usual guidance.")
-    apg_threshold: float = param(7.5, label="APG norm threshold", minimum=0, maximum=50, step=0.5, hard=(0, 1e6),
-                                 api="apg_norm_threshold", elem="apg_norm_threshold",
-                                 infotext="APG norm threshold", help="Longest step of guidance; 0 is no limit.")
+    apg_threshold: float = param(-1.0, label="APG norm threshold", minimum=-1, maximum=50, step=0.5, hard=(-1, 1e6),
+                                 api="apg_norm_threshold", elem="apg_norm_threshold", infotext="APG norm threshold",
+                                 help="Longest step of guidance; 0 is no limit, -1 follows the size of the picture: "
+                                      "7.5 at 512 x 512, 15 at 1024 x 1024.")
     apg_momentum: float = param(-0.75, label="APG momentum", minimum=-1, maximum=1, step=0.01, hard=(-1, 1),
                                 api="apg_momentum", elem="apg_momentum", infotext="APG momentum",
                                 help="Below 0 steps are led away from those before.")

@@ -13,7 +13,7 @@ from atelier.sampling.conditioning import Conditioning
 from atelier.sampling.guidance import ClassifierFree, scaled_guess
 from atelier.sampling.guides.blur import blurred
 from atelier.sampling.guides.perturbed import PerturbedAttention
-from atelier.sampling.guides.projected import AdaptiveProjected
+from atelier.sampling.guides.projected import AdaptiveProjected, usual_threshold
 from atelier.sampling.guides.rescale import Rescale
 from atelier.sampling.guides.self_attention import SelfAttentionGuidance
 from atelier.sampling.guides.threshold import SMALLEST, DynamicThreshold, ThresholdOptions, scaled_at
@@ -85,6 +85,22 @@ def test_apg_is_that_of_its_paper(eta, threshold, momentum):
         close(result, wanted, rtol=1e-4, atol=1e-4)
     if eta == 1.0:
         close(results[0], guess(ClassifierFree(8.0))[0], rtol=1e-4, atol=1e-4)
+
+
+def test_apgs_own_threshold_follows_the_size_of_the_latents():
+    assert usual_threshold(4 * 64 * 64) == 7.5 and usual_threshold(4 * 128 * 128) == 15.0
+    wanted = guess(AdaptiveProjected(ClassifierFree(8.0), threshold=7.5 * (8 * 8 / 64 / 64) ** 0.5), calls=2)
+    for mine, other in zip(guess(AdaptiveProjected(ClassifierFree(8.0)), calls=2), wanted):
+        assert torch.equal(mine, other)
+    # Four pictures side by side: the usual limit shortens each part of them as it does one alone.
+    wide = torch.cat([torch.cat([X, X], 2)] * 2, 3)
+    alone = guess(AdaptiveProjected(ClassifierFree(8.0)), network=evenly)[0]
+    close(guess(AdaptiveProjected(ClassifierFree(8.0)), network=evenly, x=wide)[0][..., :8, :8], alone, rtol=1e-4)
+
+
+def evenly(inputs):
+    """A network to which places do not matter."""
+    return inputs.latents * 0.5 + per_row(inputs.context.sum(dim=(1, 2)) * 0.1, inputs.latents)
 
 
 def test_apg_leaves_calls_without_a_negative_alone():
