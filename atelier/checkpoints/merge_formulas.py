@@ -35,9 +35,10 @@ def add_difference(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, m: float) 
 
 
 def train_difference(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, m: float) -> torch.Tensor:
-    """A + 1.8 M sign(B - C) |B - C| |B - A| / (|B - C| + |B - A|), the method that hako-mikan published in 2023.
+    """A + 1.8 M (B - C) |B - A| / (|B - C| + |B - A|), which SwiftIllusion proposed for SuperMerger in 2023.
 
-    What A has learned already, where it is near B, is not added once more; (B - C) = 0 changes nothing.
+    Confirmed by sd-mecha (ljleb, MIT): its `train_difference_mask` is the factor of (B - C). What A has learned
+    already, where it is near B, is not added once more; (B - C) = 0 changes nothing.
     """
     learned, distance = b - c, (b - a).abs_()
     whole = learned.abs().add_(distance)
