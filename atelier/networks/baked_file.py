@@ -69,18 +69,15 @@ class BakedFile:
 
     def _add(self, target: Target, parts: Parts, weighted: Weighted) -> bool:
         strength = weighted.denoiser if target.component == "unet" else weighted.text
-        module = self.skeleton.modules[target.component]
-        own = {id(part): name for name, part in module.named_modules()}
-        pieces = self.skeleton.pieces[target.component]
         found = False
         for leaf in ("weight", "bias"):
-            placed = [pieces.get(f"{own[id(part)]}.{leaf}") for part in target.modules]
-            if any(piece is None for piece in placed) or (leaf == "bias" and bias_delta(parts) is None):
+            placed = self.skeleton.places(target, leaf)
+            if not placed or (leaf == "bias" and bias_delta(parts) is None):
                 continue
-            places = tuple(piece.info for piece in placed if piece is not None)
+            places = tuple(piece.info for piece in placed)
             keys = {self._holder(place) for place in places}
             if len(keys) == 1:
-                shapes = tuple(piece.shape for piece in placed if piece is not None)
+                shapes = tuple(piece.shape for piece in placed)
                 change = _Change(target, parts, strength, places, shapes, leaf == "bias")
                 self.changes.setdefault(keys.pop(), []).append(change)
                 found = True

@@ -20,12 +20,15 @@ class Form:
     """`delta(parts, weight, dyn)` is the change before any scale, in the shape of `weight`, both float32.
 
     `rank` is what `alpha` is divided by, None where a file's alpha does not scale. `dyn` keeps only so many ranks.
+    `shape` is that of the change as the file has it, a convolution's maybe flattened to [out, in * k * k]; forms whose
+    change depends on the weight have none.
     """
 
     name: str
     fits: Callable[[Parts], bool]
     delta: Callable[[Parts, torch.Tensor, int | None], torch.Tensor]
     rank: Callable[[Parts], int | None]
+    shape: Callable[[Parts], tuple[int, ...]] | None = None
 
 
 def flat(tensor: torch.Tensor) -> torch.Tensor:  # [n, ...] -> [n, rest]

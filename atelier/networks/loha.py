@@ -24,9 +24,15 @@ def tucker(core: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor
     return torch.einsum("i j ..., i p, j q -> p q ...", core, a, b)
 
 
+def product_shape(a: torch.Tensor, b: torch.Tensor, core: torch.Tensor | None) -> tuple[int, ...]:
+    """Of a times b, or of the CP form with a core."""
+    return (a.shape[0], b.shape[1]) if core is None else (a.shape[1], b.shape[1], *core.shape[2:])
+
+
 LOHA = Form(
     "LoHa",
     fits=lambda parts: "hada_w1_a" in parts and "hada_w2_a" in parts,
     delta=delta,
     rank=lambda parts: parts["hada_w1_b"].shape[0],
+    shape=lambda parts: product_shape(parts["hada_w1_a"], parts["hada_w1_b"], parts.get("hada_t1")),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from atelier.networks.form import Form, Parts, shaped
-from atelier.networks.loha import tucker
+from atelier.networks.loha import product_shape, tucker
 
 
 def delta(parts: Parts, weight: torch.Tensor, dyn: int | None) -> torch.Tensor:
@@ -31,6 +31,18 @@ def _rank(parts: Parts) -> int | None:
     return None if narrow is None else narrow.shape[0]
 
 
+def _shape(parts: Parts) -> tuple[int, ...]:
+    small, large = _factor_shape(parts, "1"), _factor_shape(parts, "2")
+    return (small[0] * large[0], small[1] * large[1], *large[2:])
+
+
+def _factor_shape(parts: Parts, side: str) -> tuple[int, ...]:
+    whole = parts.get(f"lokr_w{side}")
+    if whole is not None:
+        return tuple(whole.shape)
+    return product_shape(parts[f"lokr_w{side}_a"], parts[f"lokr_w{side}_b"], parts.get(f"lokr_t{side}"))
+
+
 LOKR = Form(
     "LoKr",
     fits=lambda parts: (
@@ -38,4 +50,5 @@ LOKR = Form(
     ),
     delta=delta,
     rank=_rank,
+    shape=_shape,
 )

@@ -33,4 +33,5 @@ LORA = Form(
     fits=lambda parts: "up" in parts and "down" in parts,
     delta=delta,
     rank=lambda parts: parts["down"].shape[0],
+    shape=lambda parts: (parts["up"].shape[0], parts["down"].shape[1], *(parts.get("mid", parts["down"]).shape[2:])),
 )

@@ -15,6 +15,7 @@ from atelier.checkpoints.shelf import CheckpointFile
 from atelier.families.family import Family
 from atelier.families.ldm import unet_names
 from atelier.families.ldm_config import read_config
+from atelier.networks.keys import Target
 
 #: families whose networks kohya's programs name after the layers of the LDM layout
 LDM_NAMED = ("sdxl", "sdxl_refiner")
@@ -43,6 +44,13 @@ class Skeleton:
             for name, part in module.named_modules():
                 if f"{name}.weight" in self.pieces[component]:
                     yield component, name, part
+
+    def places(self, target: Target, leaf: str) -> list[Piece]:
+        """Where a tensor ("weight" or "bias") of a target's modules lies; empty where one of them has none."""
+        own = {id(part): name for name, part in self.modules[target.component].named_modules()}
+        pieces = self.pieces[target.component]
+        found = [pieces.get(f"{own[id(part)]}.{leaf}") for part in target.modules]
+        return [] if None in found else [piece for piece in found if piece is not None]
 
     def kohya_names(self) -> dict[tuple[str, str], str]:
         """(component, layer) -> its name in a LoRA file of sd-scripts."""

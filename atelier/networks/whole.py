@@ -23,7 +23,10 @@ def ia3_delta(parts: Parts, weight: torch.Tensor, dyn: int | None) -> torch.Tens
     return weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
 
 
-FULL = Form("full", fits=lambda parts: "diff" in parts, delta=full_delta, rank=no_rank)
+FULL = Form(
+    "full", fits=lambda parts: "diff" in parts, delta=full_delta, rank=no_rank,
+    shape=lambda parts: tuple(parts["diff"].shape),
+)  # fmt: skip
 NORM = Form("norm", fits=lambda parts: "w_norm" in parts, delta=norm_delta, rank=no_rank)
 IA3 = Form("IA3", fits=lambda parts: "weight" in parts and "on_input" in parts, delta=ia3_delta, rank=no_rank)
 #: the parts that change a layer's bias, in whatever form its weight changes

@@ -58,6 +58,8 @@ class LoraMerge:
     rank: int = param(16, label="Rank", minimum=1, maximum=320, step=1, hard=(1, 4096))
     conv_rank: int = param(0, label="Rank of convolutions; 0 takes the rank", minimum=0, maximum=320, step=1,
                            hard=(0, 4096))
+    base_model: str = param("", label="Checkpoint that they were trained on", choices="models",
+                            help="Asked for by DoRA, OFT, BOFT, GLoRA and IA3 only, whose change depends on it.")
     precision: str = param("float16", label="Precision", choices=LORA_PRECISIONS)
     custom_name: str = param("", label="Name", max_length=400)  # fmt: skip
 
@@ -91,6 +93,8 @@ class LoraResize:
                       help="sv_ratio keeps singular values above the largest divided by the parameter; sv_fro and "
                            "sv_cumulative keep that share of the change. The rank is then the most.")
     parameter: float = param(0.9, label="Parameter", minimum=0, maximum=50, step=0.01, hard=(0, 1e6))
+    base_model: str = param("", label="Checkpoint that it was trained on", choices="models",
+                            help="Asked for by DoRA, OFT, BOFT, GLoRA and IA3 only, whose change depends on it.")
     precision: str = param("float16", label="Precision", choices=LORA_PRECISIONS)
     custom_name: str = param("", label="Name", max_length=400)  # fmt: skip
 

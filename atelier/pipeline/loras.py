@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,11 +17,12 @@ from atelier.checkpoints.merge import PRECISIONS, SAME, Model, channels, type_of
 from atelier.checkpoints.merge_record import merge_metadata, result_path
 from atelier.checkpoints.writer import write_state_dict
 from atelier.networks.baked_file import BakedFile, Weighted
+from atelier.networks.based import BaseWeights, open_base
 from atelier.networks.extract import Extraction, extract
 from atelier.networks.keys import LayerMap
 from atelier.networks.lowrank import FIXED, RankRule
 from atelier.networks.network import Network, read_network
-from atelier.networks.plain import Layer, joined, narrowed, plain_layers, state_of
+from atelier.networks.plain import Kept, Layer, PlainLayers, Share, joined, narrowed, state_of
 from atelier.networks.skeleton import open_skeleton
 from atelier.params.merging import LoraBake, LoraExtract, LoraMerge, LoraResize
 from atelier.params.part_json import part_from_json
@@ -37,18 +39,15 @@ def merge_loras(work: Work) -> dict[str, Any]:
     asked = part_from_json(LoraMerge, work.payload)
     chosen = _weighted(asked.networks, work)
     work.stage("merging LoRAs")
-    parts = []
-    for index, item in enumerate(chosen):
-        parts.append((plain_layers(item.network), _weight_of(item)))
-        work.done(index + 1, 2 * len(chosen))
-    layers, kept = joined(parts), 1.0
-    if asked.method == "SVD":
-        rules = (RankRule(asked.rank), RankRule(asked.conv_rank or asked.rank))
-        layers, kept = narrowed(layers, rules, lambda part, whole: work.done(whole + part, 2 * whole))
+    rules = (RankRule(asked.rank), RankRule(asked.conv_rank or asked.rank))
+    with _base(asked.base_model, work) as base:
+        shares = [Share(PlainLayers(item.network, base), _weight_of(item)) for item in chosen]
+        layers, kept = joined(shares, rules, asked.method != "SVD", work.done)
     names = [item.network.file.name for item in chosen]
     stem = asked.custom_name.strip() or " + ".join(names)
     metadata = {**_base_of([item.network for item in chosen]), "atelier_merged_from": json.dumps(asked.networks)}
-    return _saved(work, stem, layers, asked.precision, metadata, kept)
+    told = _told((share.layers for share in shares), kept, work)
+    return _saved(work, stem, layers, asked.precision, metadata, kept.mean, told)
 
 
 def extract_lora(work: Work) -> dict[str, Any]:
@@ -78,12 +77,14 @@ def resize_lora(work: Work) -> dict[str, Any]:
         raise BadRequest("parameter", f"{asked.rule} needs a number above 0.", remedy="Try 10 for sv_ratio, else 0.9.")
     rules = tuple(RankRule(rank, asked.rule, asked.parameter) for rank in (asked.rank, asked.conv_rank or asked.rank))
     work.stage("resizing a LoRA")
-    layers, kept = narrowed(plain_layers(network), rules, work.done)
+    with _base(asked.base_model, work) as base:
+        plain = PlainLayers(network, base)
+        layers, kept = narrowed(plain, rules, work.done)
     stem = asked.custom_name.strip() or f"{network.file.name} r{asked.rank}"
     metadata = {k: v if isinstance(v, str) else json.dumps(v) for k, v in network.file.metadata.items()}
     # The hashes were those of the weights before.
     metadata = {k: v for k, v in metadata.items() if not k.startswith("sshs_")}
-    return _saved(work, stem, layers, asked.precision, metadata, kept)
+    return _saved(work, stem, layers, asked.precision, metadata, kept.mean, _told([plain], kept, work))
 
 
 def bake_loras(work: Work) -> dict[str, Any]:
@@ -153,6 +154,32 @@ def _read(name: str, field: str, work: Work) -> Network:
     return read_network(file, work.services.shelf.allow_pickle)
 
 
+def _base(name: str, work: Work) -> AbstractContextManager[BaseWeights | None]:
+    """The checkpoint that changes are relative to, where one is chosen."""
+    shelf = work.services.shelf
+    if not name.strip():
+        return nullcontext()
+    return open_base(open_skeleton(find_file(shelf, name, "base_model"), shelf.allow_pickle))
+
+
+def _told(networks: Iterable[PlainLayers], kept: Kept, work: Work) -> list[str]:
+    """What people should know of files that were more than narrow matrices."""
+    told = []
+    for plain in networks:
+        name, shares = plain.network.file.path.name, kept.expanded.get(plain.network.file.path.name, [])
+        if plain.kinds:
+            error = (
+                f"{sum(shares) / len(shares):.1%} of the change of its layers is kept, {min(shares):.1%} at least"
+                if shares else "what the sum keeps is told below"
+            )  # fmt: skip
+            told.append(f"{name} is of the form {' and '.join(plain.kinds)} and became a plain LoRA: {error}.")
+        if plain.left_out:
+            told.append(f"{len(plain.left_out)} norms and biases of {name} have no place in a LoRA and were left out.")
+    for note in told:
+        work.notice(note)
+    return told
+
+
 def _base_of(networks: list[Network]) -> dict[str, str]:
     """What all of them say of the kind of model they are for."""
     known = {}
@@ -164,8 +191,9 @@ def _base_of(networks: list[Network]) -> dict[str, str]:
 
 
 def _saved(
-    work: Work, stem: str, layers: Mapping[str, Layer], precision: str, metadata: Mapping[str, str], kept: float
-) -> dict[str, Any]:
+    work: Work, stem: str, layers: Mapping[str, Layer], precision: str, metadata: Mapping[str, str], kept: float,
+    comments: list[str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Writes a LoRA under kohya's names and tells of it."""
     ranks = [layer.rank for layer in layers.values()]
     highest = str(max(ranks))
@@ -179,7 +207,7 @@ def _saved(
     write_state_dict(path, state_of(layers, TYPES[precision]), told)
     work.services.shelf.networks.scan()
     facts = _facts(path, ranks, kept)
-    return {"state": "done", "network": path.stem, "path": str(path), "comments": [], "facts": facts}
+    return {"state": "done", "network": path.stem, "path": str(path), "comments": comments or [], "facts": facts}
 
 
 def _facts(path: Path, ranks: list[int], kept: float) -> dict[str, str]:
