@@ -8,6 +8,8 @@ from modules._host.door import lazy
 
 NAMES = MappingProxyType({
     "run_pnginfo": "modules._host.extras:run_pnginfo", "create_config": "modules._host.extras:create_config",
+
+    "run_modelmerger": "modules._host.extras:run_modelmerger",
     "images": "modules.images", "shared": "modules.shared", "sd_models": "modules.sd_models",
 })  # fmt: skip
 

@@ -24,7 +24,11 @@ class ColorTarget:
 
 
 def color_target(image: Image.Image) -> ColorTarget:
-    lab = _bytes(_lab(_float(image)))
+    return lab_target(_bytes(_lab(_float(image))))
+
+
+def lab_target(lab: np.ndarray) -> ColorTarget:
+    """Of a picture that is LAB already, as OpenCV has it: uint8 [H, W, 3], L scaled to 0..255, a and b moved by 128."""
     return ColorTarget(tuple(_shares(lab[:, :, i]) for i in range(3)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
-from atelier.imaging.color import match_picture
+from atelier.imaging.color import match_color, match_picture
 from atelier.imaging.inpaint import InpaintFrame
 from atelier.imaging.masks import apply_overlay
 from atelier.pipeline.faces import restore_faces, wants_faces
@@ -33,18 +33,19 @@ def finish_batch(batch: Batch) -> None:
             restore_faces(frame)
         hooks.amend_frame(frame=frame)
         hooks.amend_overlay(frame=frame)
-        if source is not None:
-            _composite(frame, source)
+        _composite(frame, source)
         hooks.amend_composite(frame=frame)
         batch.frames.append(frame)
 
 
-def _composite(frame: Frame, source: InpaintFrame) -> None:
-    settings = frame.batch.run.settings
-    if settings.img2img_color_correction:
-        frame.before_color = frame.image
-        frame.image = match_picture(frame.image, source.image)
-    if frame.overlay is not None and settings.overlay_inpaint:
+def _composite(frame: Frame, source: InpaintFrame | None) -> None:
+    settings, plain = frame.batch.run.settings, frame.image
+    if frame.colors is not None:
+        frame.image = match_color(plain, frame.colors)
+    elif source is not None and settings.img2img_color_correction:
+        frame.image = match_picture(plain, source.image)
+    frame.before_color = None if frame.image is plain else plain
+    if source is not None and frame.overlay is not None and settings.overlay_inpaint:
         frame.image = apply_overlay(frame.image, frame.overlay, source.box)
 
 

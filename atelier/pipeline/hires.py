@@ -41,6 +41,7 @@ LATENT_MODES = MappingProxyType({
 
 def with_picture(run: Run, request: GenerationRequest) -> GenerationRequest:
     """A finished picture takes the place of the first pass: the request gets its size, and makes one picture."""
+    run.notes.pop("picture", None)
     ref = request.hires.image
     if ref is None or not request.hires.enabled or request.kind != "txt2img":
         return request

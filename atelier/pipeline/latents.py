@@ -58,7 +58,7 @@ def _frame(run: Run, picture: Image.Image, mask: Image.Image | None) -> InpaintF
         hard_mask=own.round,
         background=settings.img2img_background_color,
     )
-    frame = frame_inpaint(picture, mask, options)
+    frame = frame_inpaint(picture, mask, options, resampler_of(run))
     if frame.mask is None and own.only_masked:
         run.comment("The mask is empty; the whole picture was used.")
     return frame

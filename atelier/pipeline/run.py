@@ -52,10 +52,11 @@ def generate(
     run.timestamp = datetime.now().strftime("%Y%m%d%H%M%S")
     with torch.no_grad(), ExitStack() as models:
         # Before anybody else: extensions see the sizes that are worked at.
-        request = with_picture(run, old_sizes(request, settings))
-        draft = RequestDraft(request)
+        draft = RequestDraft(with_picture(run, old_sizes(request, settings)))
+        given = draft.request.hires.image
         services.hooks.amend_request(run=run, draft=draft)
-        run.request = draft.request
+        same = draft.request.hires.image == given
+        run.request = draft.request if same else with_picture(run, draft.request)
         run.settings = settings.overlaid(run.request.overrides)
         replaced = services.hooks.take_over(run=run)
         if replaced is not None:

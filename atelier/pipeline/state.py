@@ -11,6 +11,7 @@ from PIL import Image
 from atelier.base.cancel import CancelToken
 from atelier.base.events import Event, Notice
 from atelier.base.refs import ImageRef
+from atelier.imaging.color import ColorTarget
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
 
@@ -192,6 +193,8 @@ class Frame:
     infotext: dict[str, Any] = field(default_factory=dict)
     overlay: Image.Image | None = None
     mask_for_overlay: Image.Image | None = None
+    #: whose colours it is to be given, in the place of those of the source and whatever the settings say
+    colors: ColorTarget | None = None
     #: before colour correction, where there was one
     before_color: Image.Image | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 from atelier.base.errors import AtelierError
 from atelier.checkpoints.header import read_safetensors_header
 from modules._host.attach import host
+from modules._host.live_dict import LiveDict
 
 
 class CheckpointInfo:
@@ -55,38 +55,11 @@ def info_of(file: Any) -> CheckpointInfo:
     return info
 
 
-class Checkpoints(dict):
-    """`checkpoints_list`: title -> info, read from the shelf at each look."""
-
-    def _now(self) -> dict[str, CheckpointInfo]:
-        services = host().services
-        if services is None:
-            return {}
-        return {file.title: info_of(file) for file in services.shelf.checkpoints()}
-
-    def __getitem__(self, key: str) -> CheckpointInfo:
-        return self._now()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._now())
-
-    def __len__(self) -> int:
-        return len(self._now())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._now()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self._now().get(key, default)
-
-    def keys(self) -> Any:
-        return self._now().keys()
-
-    def values(self) -> Any:
-        return self._now().values()
-
-    def items(self) -> Any:
-        return self._now().items()
+def _on_the_shelf() -> dict[str, CheckpointInfo]:
+    services = host().services
+    if services is None:
+        return {}
+    return {file.title: info_of(file) for file in services.shelf.checkpoints()}
 
 
 class ModelData:
@@ -185,5 +158,6 @@ def read_state_dict(checkpoint_file: Any, print_global_state: bool = False, map_
     return load_file(str(filename), device=str(map_location or "cpu"))
 
 
-checkpoints_list = Checkpoints()
+#: title -> info
+checkpoints_list = LiveDict(_on_the_shelf)
 model_data = ModelData()

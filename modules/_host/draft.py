@@ -53,6 +53,7 @@ def draft_of(request: GenerationRequest, blobs: BlobStore) -> StableDiffusionPro
     else:
         del p.inpainting_mask_invert
         p.denoising_strength = request.hires.denoising_strength
+        p.firstpass_image = None if request.hires.image is None else _open(p, request.hires.image, blobs)
     return p
 
 
@@ -71,7 +72,7 @@ def request_of(p: StableDiffusionProcessing, base: GenerationRequest, blobs: Blo
         values.pop("refiner.switch_at", None)
     elif bool(p.refiner_checkpoint) != base.refiner.enabled:
         values["refiner.enabled"] = bool(p.refiner_checkpoint)
-    values |= _pictures(p, base, blobs) if img2img else _strength(p, base)
+    values |= _pictures(p, base, blobs) if img2img else {**_strength(p, base), **_first_pass(p, base, blobs)}
     save = not p.do_not_save_samples
     if save != base.output.save_images:
         values["output.save_images"] = save
@@ -148,6 +149,13 @@ def _ref(p: Any, image: Any, blobs: BlobStore) -> ImageRef:
     ref = blobs.put_image(picture)
     _known(p)[id(image)] = (image, ref)
     return ref
+
+
+def _first_pass(p: Any, base: GenerationRequest, blobs: BlobStore) -> dict[str, Any]:
+    """The finished picture that hires fix enlarges in the place of one that it would make first."""
+    image = getattr(p, "firstpass_image", None)
+    ref = None if image is None else _ref(p, image, blobs)
+    return {} if ref == base.hires.image else {"hires.image": ref}
 
 
 def _pictures(p: Any, base: GenerationRequest, blobs: BlobStore) -> dict[str, Any]:

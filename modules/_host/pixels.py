@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from atelier.imaging.color import ColorTarget, color_target, match_color
+from atelier.imaging.color import ColorTarget, color_target, lab_target, match_color
 from atelier.imaging.masks import apply_overlay as lay_over
 from atelier.imaging.masks import expand_box, fill_masked, mask_box, pad_box, prepare_mask
 
@@ -28,6 +28,14 @@ def setup_color_correction(image: Image.Image) -> ColorTarget:
 
 def apply_color_correction(correction: ColorTarget, original_image: Image.Image) -> Image.Image:
     return match_color(original_image, correction)
+
+
+def correction_for(corrections: Any, place: int) -> ColorTarget | None:
+    """Of `p.color_corrections`: what `setup_color_correction` gave, or LAB pictures as A1111 keeps them."""
+    if corrections is None or place >= len(corrections):
+        return None
+    found = corrections[place]
+    return lab_target(found) if isinstance(found, np.ndarray) else found
 
 
 def apply_overlay(image: Image.Image, paste_loc: Any, overlay: Image.Image | None) -> tuple[Image.Image, Image.Image]:

@@ -8,6 +8,7 @@ from atelier.pipeline.state import Batch, Frame, Pass
 from atelier.plugins.hooks import hookimpl
 from modules._host.callback_params import AfterCFGCallbackParams, CFGDenoisedParams, CFGDenoiserParams
 from modules._host.infotext import for_frame
+from modules._host.pixels import correction_for
 from modules._host.sampler_view import DenoiserView, ImageRNGView, SamplerView
 from modules._host.script import (
     MaskBlendArgs,
@@ -150,6 +151,8 @@ class StepHooks:
     @hookimpl
     def amend_overlay(self, frame: Frame) -> None:
         ticket = ticket_of(frame.batch.run)
+        if ticket is not None:
+            frame.colors = correction_for(ticket.p.color_corrections, frame.position)
         if ticket is not None and self._has(ticket, "postprocess_maskoverlay"):
             args = PostProcessMaskOverlayArgs(frame.position, frame.mask_for_overlay, frame.overlay)
             _fire(ticket, "postprocess_maskoverlay", args)

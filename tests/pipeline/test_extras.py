@@ -261,6 +261,14 @@ def test_the_same_upscalers_serve_hires_fix_and_img2img(data):
     generate(GenerationRequest().with_values(**small, **{"source.images": (ref,)}), services,
              settings=settings.snapshot())  # fmt: skip
     assert seen[1][:2] == ((32, 32), (64, 64))
+    mask = Image.new("L", (32, 32), 0)
+    mask.paste(255, (12, 12, 20, 20))
+    masked = {
+        "source.images": (ref,), "mask.image": services.blobs.put_image(mask), "mask.only_masked": True,
+        "mask.padding": 4, "mask.blur_x": 0, "mask.blur_y": 0,
+    }  # fmt: skip
+    generate(GenerationRequest().with_values(**small, **masked), services, settings=settings.snapshot())
+    assert seen[2][:2] == ((16, 16), (64, 64)) and len(seen) == 3, "the part around the mask, and no mask"
 
 
 def test_captions_are_written_beside_the_pictures(run, services, tmp_path, monkeypatch):

@@ -11,10 +11,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from atelier.base.errors import BadRequest, NumericFailure
+from atelier.imaging.color import color_target, match_color
 from atelier.imaging.metadata import read_metadata
 from atelier.params.parts import SoftInpainting
+from atelier.pipeline.hooks import PipelineHooks
 from atelier.pipeline.preview import Previewer
 from atelier.pipeline.soft import final_mask, mix, percentile_mean
+from atelier.plugins.hooks import hookimpl
+from atelier.plugins.manager import Plugins
 from tests.families.test_tiny_autoencoder import original, reference  # noqa: F401
 from tests.pipeline.test_run import StopAt, mask_of, picture_of, same
 from tests.tiny import TinySizes, write_tiny_vae
@@ -163,6 +167,44 @@ def test_the_final_mask_is_white_where_something_changed():
     now[:, 4:9, 4:9] = 3.0
     mask = np.asarray(final_mask(now, before, torch.ones(1, 12, 12), SoftInpainting()))
     assert mask[6, 6] > 200 and mask[0, 0] == 0
+
+
+class Wishes:
+    """A plugin that has a finished picture enlarged, and gives results the colours of another picture."""
+
+    def __init__(self, ref=None, colors=None):
+        self.ref, self.colors = ref, colors
+
+    @hookimpl
+    def amend_request(self, run, draft):
+        if self.ref is not None:
+            draft.request = draft.request.with_values(**{"hires.image": self.ref, "batch.size": 2})
+
+    @hookimpl
+    def amend_overlay(self, frame):
+        frame.colors = self.colors
+
+
+def wishing(services, **wishes):
+    plugins = Plugins()
+    plugins.add_hookspecs(PipelineHooks)
+    plugins.register(Wishes(**wishes), "wishes")
+    services.hooks = plugins.relay
+
+
+def test_a_plugin_gives_the_picture_that_hires_fix_enlarges(make, services):
+    wishing(services, ref=services.blobs.put_image(Image.new("RGB", (64, 32), "red")))
+    values = {"hires.enabled": True, "hires.scale": 2, "hires.denoising_strength": 0.3, "sampling.steps": 2}
+    result = make(**values)
+    (picture,) = result.images
+    assert picture.size == (128, 64) and "Original Size: 64x64" in result.pictures[0].infotext
+
+
+def test_a_plugin_gives_the_colours(make, services):
+    plain = make().images[0]
+    wishing(services, colors=color_target(Image.new("RGB", (8, 8), "red")))
+    wanted = match_color(plain, color_target(Image.new("RGB", (8, 8), "red")))
+    assert same(make().images[0], wanted) and not same(plain, wanted)
 
 
 # -- autoencoders
