@@ -21,6 +21,7 @@ from atelier.checkpoints.load import LoadedModel, Placement
 from atelier.checkpoints.shelf import Shelf
 from atelier.device.attention import choose_attention
 from atelier.device.choose import choose
+from atelier.device.eight_bits import storage_asked
 from atelier.device.estimate import Estimator
 from atelier.device.recovery import Ladder
 from atelier.device.residency import Residency
@@ -106,7 +107,8 @@ class Engine:
         choice = self.choice
         # Weights are loaded into memory and brought to the device by the residency alone.
         home = torch.device("cpu")
-        placement = Placement(choice.device, choice.denoiser_dtype, choice.vae_dtype, choice.text_dtype, home)
+        types = choice.denoiser_dtype, choice.vae_dtype, choice.text_dtype
+        placement = Placement(choice.device, *types, home, storage_asked(self.config.arguments))
         library = Library(
             shelf,
             placement,
@@ -170,6 +172,7 @@ class Engine:
 
     def _limit_open(self, library: Library, settings: SettingsSnapshot) -> None:
         library.limit = settings.sd_checkpoints_limit
+        library.fp8_storage = settings.fp8_storage
         library.kept_vaes.limit = settings.sd_vae_checkpoint_cache
         library.kept_vaes.trim()
 

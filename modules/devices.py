@@ -22,7 +22,7 @@ NAMES = MappingProxyType({
     "get_cuda_device_string": "modules._host.devices:get_cuda_device_string",
     "get_device_for": "modules._host.devices:get_device_for", "has_mps": "modules._host.devices:has_mps",
     "has_xpu": "modules._host.devices:has_xpu", "unet_needs_upcast": "modules._host.shared_doors:no",
-    "fp8": "modules._host.shared_doors:no", "force_fp16": "modules._host.shared_doors:no",
+    "fp8": "modules._host.devices:view.fp8", "force_fp16": "modules._host.shared_doors:no",
 })  # fmt: skip
 
 __getattr__ = lazy(__name__, NAMES)

@@ -19,6 +19,7 @@ from atelier.base.log import fields, logger
 from atelier.checkpoints.kept_vaes import KeptVaes
 from atelier.checkpoints.load import LoadedModel, Placement, load_checkpoint, with_vae
 from atelier.checkpoints.shelf import CheckpointFile, Shelf, VaeFile
+from atelier.device.eight_bits import DISABLE, Storage, storage_for, store
 from atelier.device.memory import free_memory
 
 log = logger(__name__)
@@ -33,6 +34,7 @@ Stamp = tuple[int, int]
 class _Open:
     model: LoadedModel
     stamp: Stamp | None
+    storage: Storage
 
 
 def free_for_weights() -> int:
@@ -71,6 +73,8 @@ class Library:
         self.shelf = shelf
         self.placement = placement
         self.limit = limit
+        #: the setting of that name; a model that is stored otherwise is read again
+        self.fp8_storage = DISABLE
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._free_bytes = free_bytes
@@ -115,7 +119,8 @@ class Library:
         entry = self._open.get(file.path)
         stamp = _stamp(file.path)
         # A file that is gone leaves the loaded model as it is; a file that was replaced is loaded again.
-        if entry is not None and (stamp is None or stamp == entry.stamp):
+        fits = entry is not None and entry.storage == self.storage_of(entry.model)
+        if fits and (stamp is None or stamp == entry.stamp):
             model = entry.model
             if _path_of(model.vae_file) != _path_of(wanted_vae):
                 kept = self.kept_vaes.take(model, wanted_vae)
@@ -172,7 +177,7 @@ class Library:
     def _keep(self, model: LoadedModel, stamp: Stamp | None, replaced: LoadedModel | None = None) -> None:
         """Makes a model current. What it takes the place of is closed."""
         self._open.pop(model.file.path, None)
-        self._open[model.file.path] = _Open(model, stamp)
+        self._open[model.file.path] = _Open(model, stamp, self.storage_of(model))
         if replaced is not None:
             self._on_closed(replaced)
         self._close_surplus()
@@ -189,9 +194,15 @@ class Library:
         self._on_closed(old.model)
 
     def _load(self, file: CheckpointFile, vae: VaeFile | None) -> LoadedModel:
-        return load_checkpoint(
+        model = load_checkpoint(
             file, self.placement, vae, self.shelf.allow_pickle, lambda wanted: self._make_room(file, wanted)
         )
+        store(model.components(), self.storage_of(model), model.device)
+        return model
+
+    def storage_of(self, model: LoadedModel) -> Storage:
+        """Which of its components are to be stored in 8 bits, as settings and command line say now."""
+        return storage_for(self.fp8_storage, model.family.name, self.placement.stored)
 
     def _make_room(self, file: CheckpointFile, wanted: int) -> None:
         """Closes models, the one used longest ago first, as far as the weights need their room; a run's own stay.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from atelier.checkpoints.detect import identify, modern_name
 from atelier.checkpoints.header import Header
 from atelier.checkpoints.reader import open_weights, read_header
 from atelier.checkpoints.shelf import CheckpointFile, VaeFile
+from atelier.device.eight_bits import NOTHING, Storage
 from atelier.families.autoencoder import decode, encode_images, with_fitted_preview
 from atelier.families.clip import load_tokenizer
 from atelier.families.family import Blueprint, Component, EncodeOptions, Family
@@ -43,6 +44,8 @@ class Placement:
     vae_dtype: torch.dtype = torch.float32
     text_dtype: torch.dtype = torch.float32
     home: torch.device | None = None
+    #: components whose matrices are stored in 8 bits, whatever the settings say
+    stored: Storage = field(default_factory=lambda: NOTHING)
 
     @property
     def rest(self) -> torch.device:

@@ -14,6 +14,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import nn
 
 from atelier.base.log import fields, logger
+from atelier.device.eight_bits import working_type
 
 log = logger(__name__)
 
@@ -178,7 +179,7 @@ def _precise(choice: AttentionChoice, module: nn.Module) -> AttentionChoice:
     """Single heads of some families (Stable Diffusion 2.1) overflow in half precision; bfloat16 reaches as far as
     float32. Not measured on a device."""
     asked = getattr(getattr(module, "config", None), "upcast_attention", False)
-    if not asked or next(module.parameters()).dtype != torch.float16:
+    if not asked or working_type(module) != torch.float16:
         return choice
     return replace(choice, kernel=SDPA if choice.kernel == XFORMERS else choice.kernel, upcast=True)
 

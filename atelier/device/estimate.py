@@ -12,6 +12,7 @@ from torch import nn
 
 from atelier.base.log import fields, logger
 from atelier.device.attention import SLICE_BYTES, SPLIT
+from atelier.device.eight_bits import working_type
 from atelier.device.memory import Meter, meter_for
 
 log = logger(__name__)
@@ -158,8 +159,8 @@ class Watch:
 
 
 def _element(module: nn.Module) -> int:
-    """Bytes of one number of the network's own precision."""
-    return next((p.element_size() for p in module.parameters() if p.is_floating_point()), 4)
+    """Bytes of one number in the precision that the network calculates in."""
+    return working_type(module).itemsize
 
 
 def gigabytes(size: int) -> Any:

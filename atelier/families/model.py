@@ -76,5 +76,6 @@ class Model:
 
 def place_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Where a component is now, and the precision it computes in."""
-    first = next(p for p in module.parameters() if p.is_floating_point())
+    # Matrices may be stored in 8 bits (device/eight_bits.py); the others say what is calculated in.
+    first = next(p for p in module.parameters() if p.is_floating_point() and p.itemsize > 1)
     return first.device, first.dtype

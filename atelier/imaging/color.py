@@ -45,9 +45,12 @@ def match_color(image: Image.Image, target: ColorTarget) -> Image.Image:
 
 def match_picture(image: Image.Image, reference: Image.Image) -> Image.Image:
     """`match_color` for one pair of pictures; the reference is looked at in at most the size of the result."""
-    if reference.width * reference.height > image.width * image.height:
-        reference = lanczos(reference, *image.size)
-    return match_color(image, color_target(reference))
+    return match_color(image, color_target(smaller(reference, image.size)))
+
+
+def smaller(reference: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture brought to (width, height) where it has more pixels than that."""
+    return lanczos(reference, *size) if reference.width * reference.height > size[0] * size[1] else reference
 
 
 def _float(image: Image.Image) -> np.ndarray:  # [H, W, 3] in 0..1

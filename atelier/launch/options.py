@@ -274,12 +274,12 @@ def _inert() -> tuple[Option, ...]:
 
 # Options that nothing reads yet: a test keeps this list and the code in step. Extensions still find their values.
 UNUSED = frozenset("""
-    administrator allow-code ckpt clip-in-fp8-e4m3fn clip-in-fp8-e5m2 config disable-console-progressbars
+    administrator allow-code ckpt config disable-console-progressbars
     disable-nan-check disable-safe-unpickle disable-tls-verify enable-insecure-extension-access filenames-max-length
     gradio-debug localizations-dir log-startup lowram ngrok ngrok-options
     no-gradio-queue no-hashing no-progressbar-hiding no-prompt-history opt-channelslast share
     sub-quad-chunk-threshold sub-quad-kv-chunk-size test-server textual-inversion-templates-dir ui-config-file
-    ui-debug-mode unet-in-fp8-e4m3fn unet-in-fp8-e5m2 unix-filenames-sanitization use-textbox-seed
+    ui-debug-mode unix-filenames-sanitization use-textbox-seed
 """.split())  # fmt: skip
 
 

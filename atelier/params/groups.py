@@ -187,6 +187,11 @@ class SamplerParameters:
 
 @part("optimizations", "Optimizations", "Stable Diffusion")
 class Optimizations:
+    fp8_storage: str = param("Disable", label="FP8 weight", choices=("Disable", "Enable for SDXL", "Enable"),
+                             infotext="FP8 weight",
+                             help="Denoiser and text encoders are stored in 8 bits a number, which needs half of the "
+                                  "memory of half precision; they calculate as before. Networks of prompts are added "
+                                  "at full precision.")
     token_merging_ratio: float = param(0.0, label="Token merging ratio", minimum=0, maximum=0.9, step=0.1,
                                        hard=(0, 1), infotext="Token merging ratio",
                                        help="Share of the places in a picture that are attended to together: faster, "

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from atelier.device.eight_bits import working_type
 from atelier.params.replay import DIGITS, MASK, RESIZE, SETTINGS, SOURCE, write_conditions
 from atelier.pipeline.state import PlannedPicture, Run
 
@@ -23,7 +24,7 @@ def conditions_text(run: Run, picture: PlannedPicture) -> str | None:
 def _device(run: Run) -> dict[str, Any]:
     model, device = run.model, run.model.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    text = next(model.text_encoder.parameters()).dtype
+    text = working_type(model.text_encoder)
     return {
         "device": name, "precision": _word(model.unet_dtype), "text encoder": _word(text),
         "vae": _word(model.vae_dtype), "attention": run.services.ladder.attention.chosen.kernel,

@@ -52,6 +52,7 @@ def _facts(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "Size": f"{run.plan.width}x{run.plan.height}",
         "Model hash": (file.short or None) if settings.add_model_hash_to_info else None,
         "Model": file.path.stem if settings.add_model_name_to_info else None,
+        "FP8 weight": told.get("FP8 weight") if run.services.library.storage_of(model) else None,
         "VAE hash": vae.short if vae is not None and settings.add_vae_hash_to_info else None,
         "VAE": vae.name if vae is not None and settings.add_vae_name_to_info else None,
         "Variation seed": picture.subseed if varied else None,

@@ -23,6 +23,7 @@ def open_models(run: Run) -> Iterator[None]:
     """
     run.publish(StageChanged(job=run.job, stage="loading model"))
     library, vae = run.services.library, run.settings.sd_vae
+    library.fp8_storage = run.settings.fp8_storage
     request = run.request
     second = (request.hires.checkpoint or "") if request.hires.enabled and request.kind == "txt2img" else ""
     asked = {"hires.checkpoint": second, "refiner.checkpoint": request.refiner_checkpoint}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from atelier.params.picture_batch import asked_batch
 from atelier.params.scripts import asked_script
-from atelier.pipeline.state import Pass, PlanDraft, Result, Run
+from atelier.pipeline.state import Frame, Pass, PlanDraft, Result, Run
 from atelier.plugins.hooks import hookimpl
 from atelier.scripts.batch import run_batch
 from atelier.scripts.catalogue import RUNNERS
 from atelier.scripts.inversion import INVERSION, inverted_noise
+from atelier.scripts.loopback import keep_colors
 from atelier.scripts.session import FIELDS
 
 
@@ -37,3 +38,7 @@ class ScriptHooks:
         asked = sampling_pass.batch.run.request.extras.get(INVERSION)
         if asked is not None and sampling_pass.source is not None:
             sampling_pass.start = sampling_pass.plan.start(inverted_noise(sampling_pass, asked))
+
+    @hookimpl
+    def amend_overlay(self, frame: Frame) -> None:
+        keep_colors(frame)

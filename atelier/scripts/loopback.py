@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from types import MappingProxyType
 
+from atelier.imaging.color import color_target, smaller
 from atelier.params.request import GenerationRequest
 from atelier.params.scripts import AskedScript, script_fields
 from atelier.params.value_json import plain
 from atelier.pipeline.describe import describe
-from atelier.pipeline.state import Result, Run
+from atelier.pipeline.state import Frame, Result, Run
 from atelier.scripts.session import Session, with_text
 
 FILL_ORIGINAL = 1
+#: the name in `request.extras` of an inner run under which the hash of the picture stands whose colours are kept
+COLORS = "loopback_colors"
 #: who describes, by the words of the page
 DESCRIBERS = MappingProxyType({"CLIP": "clip", "DeepBooru": "deepdanbooru"})
 
@@ -23,6 +26,9 @@ def run_loopback(run: Run, asked: AskedScript) -> Result:
     start = base.source.denoising_strength
     single = {"batch.count": 1, "batch.size": 1, "source.images": base.source.images[:1]}
     base = with_text(base, script_fields(asked)).with_values(**single)
+    if session.settings.img2img_color_correction:
+        # Of the first picture: what is corrected by what was corrected before drifts away.
+        base = base.with_values(extras={**base.extras, COLORS: base.source.images[0].sha256})
     rounds = session.request.batch.count
     strengths = [strength_at(loop, values.loops, start, values.final_denoising_strength, values.denoising_curve)
                  for loop in range(values.loops)]  # fmt: skip
@@ -53,6 +59,15 @@ def _described(session: Session, request: GenerationRequest) -> GenerationReques
     asked = {"image": plain(ref), "model": model}
     words = session.remembered(f"{model} {ref.sha256}", lambda: describe(asked, session.run))["caption"]
     return request.with_values(**{"prompt.positive": f"{prompt}, {words}" if prompt else words})
+
+
+def keep_colors(frame: Frame) -> None:
+    """The pictures of all loops get the colours of the one that the first loop began with."""
+    run = frame.batch.run
+    sha256 = run.request.extras.get(COLORS)
+    if sha256 is not None:
+        reference = run.services.blobs.image(sha256, "source.images[0]").convert("RGB")
+        frame.colors = color_target(smaller(reference, frame.image.size))
 
 
 def strength_at(loop: int, loops: int, start: float, end: float, curve: str) -> float:

@@ -46,6 +46,13 @@ class DeviceView:
         model = host().sd_model
         return model.vae_dtype if model is not None else self._named("vae_dtype")
 
+    @property
+    def fp8(self) -> bool:
+        """Whether the open model's matrices are stored in 8 bits."""
+        services = host().services
+        model = host().sd_model
+        return model is not None and bool(services.library.storage_of(model))
+
     def _named(self, name: str) -> torch.dtype:
         return getattr(self.choice, name)
 

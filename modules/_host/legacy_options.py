@@ -25,7 +25,7 @@ DEFAULTS = MappingProxyType({
     "hide_samplers": [], "ddim_discretize": "uniform",
     # optimisations and compatibility
     "token_merging_ratio": 0.0, "token_merging_ratio_img2img": 0.0,
-    "token_merging_ratio_hr": 0.0, "fp8_storage": "Disable",
+    "token_merging_ratio_hr": 0.0,
     "cache_fp16_weight": False, "hypertile_enable_unet": False, "hypertile_enable_vae": False,
     "use_old_emphasis_implementation": False,
     "use_downcasted_alpha_bar": False,

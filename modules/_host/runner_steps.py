@@ -152,7 +152,7 @@ class StepHooks:
     def amend_overlay(self, frame: Frame) -> None:
         ticket = ticket_of(frame.batch.run)
         if ticket is not None:
-            frame.colors = correction_for(ticket.p.color_corrections, frame.position)
+            frame.colors = correction_for(ticket.p.color_corrections, frame.position) or frame.colors
         if ticket is not None and self._has(ticket, "postprocess_maskoverlay"):
             args = PostProcessMaskOverlayArgs(frame.position, frame.mask_for_overlay, frame.overlay)
             _fire(ticket, "postprocess_maskoverlay", args)

@@ -243,3 +243,32 @@ def test_each_batch_follows_its_own_first_prompt(services, settings, write, mode
     texts = [p.infotext for p in result.pictures if p.role == "picture"]
     assert ["Lora hashes" in text for text in texts] == [True, True, False, False]
     assert json.dumps(result.info) and tags("<lora:style>")
+
+
+EIGHT_BITS = {"overrides": {"fp8_storage": "Enable"}}
+
+
+def test_weights_of_eight_bits_paint_nearly_the_same_and_go_when_they_are_not_wanted(make, services):
+    plain = make()
+    size = sum(p.nbytes for p in services.library.current.denoiser.parameters())
+    stored = make(**EIGHT_BITS)
+    denoiser = services.library.current.denoiser
+    assert sum(p.nbytes for p in denoiser.parameters()) < 0.4 * size
+    assert "FP8 weight: Enable" in stored.pictures[0].infotext
+    apart = np.abs(pixels(plain) - pixels(stored))
+    assert 0 < apart.mean() < 8
+    assert make(**EIGHT_BITS) and services.library.current.denoiser is denoiser, "not read again"
+    back = make(**{"overrides": {"fp8_storage": "Enable for SDXL"}})
+    assert np.array_equal(pixels(back), pixels(plain)) and "FP8 weight" not in back.pictures[0].infotext
+
+
+def test_a_lora_does_the_same_to_weights_of_eight_bits(make, write):
+    """It rides along at full precision, in denoiser and text encoder."""
+    write("style", 30)
+    styled = {"prompt.positive": "a cat<lora:style:1>"}
+    change = pixels(make(**styled)) - pixels(make())
+    stored = make(**styled, **EIGHT_BITS)
+    assert stored.comments == ()
+    rode = pixels(stored) - pixels(make(**EIGHT_BITS))
+    assert np.abs(change).mean() > 1 and np.corrcoef(change.ravel(), rode.ravel())[0, 1] > 0.9
+    assert np.array_equal(pixels(make(**styled, **EIGHT_BITS)), pixels(stored))

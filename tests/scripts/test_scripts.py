@@ -7,6 +7,7 @@ import pytest
 
 from atelier.base.errors import AtelierError
 from atelier.base.events import StepDone
+from atelier.imaging.color import match_picture
 from atelier.params.infotext import parse_infotext
 from atelier.params.lines import read_lines
 from atelier.params.scripts import script_from_infotext
@@ -105,6 +106,17 @@ def test_loopback_goes_on_from_its_own_pictures(ask, services):
         "source.denoising_strength": 0.75,
     })  # fmt: skip
     assert same(again.images[0], loops[1])
+
+
+def test_loopback_keeps_the_colours_of_the_first_picture(ask, services):
+    values, how = {"loops": 2, "final_denoising_strength": 0.5}, {"overrides": {"img2img_color_correction": True}}
+    result = ask("Loopback", values, **img2img(services, **how))
+    source = services.blobs.image(picture_of(services)).convert("RGB")
+    plain = ask("Loopback", {"loops": 1}, job="one", **img2img(services)).images[0]
+    assert same(result.images[1], match_picture(plain, source)) and not same(result.images[1], plain)
+    going_on = {**img2img(services), "source.images": (result.pictures[1].ref,), "seed.seed": 8}
+    plain = ask("Loopback", {"loops": 1}, job="two", **going_on).images[0]
+    assert same(result.images[2], match_picture(plain, source))
 
 
 def test_loopback_describes_what_it_goes_on_from(ask, services, monkeypatch):

@@ -46,6 +46,14 @@ def test_a_grid_holds_the_pictures_of_its_cells(ask):
     assert [e.index for e in events if isinstance(e, PictureReady)] == list(range(7))
 
 
+def test_weights_of_eight_bits_are_an_axis(ask):
+    values = {"x_type": "FP8 mode", "x_values": "Disable, Enable", "draw_legend": False, "include_lone_images": True}
+    result = ask(XYZ, values)
+    _, plain, stored = result.images
+    told = [parse_infotext(p.infotext).get("FP8 weight") for p in result.pictures[1:]]
+    assert told == ["Disable", "Enable"] and not same(plain, stored)
+
+
 def test_legend_sub_grids_and_margins(ask):
     values = {"x_type": "Steps", "x_values": "1,2", "y_type": "CFG Scale", "y_values": "3", "z_type": "Seed",
               "z_values": "1,2", "include_sub_grids": True, "margin_size": 4}  # fmt: skip
