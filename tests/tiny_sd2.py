@@ -91,16 +91,18 @@ def sd2_state(sizes: TinySizes, dtype: torch.dtype = torch.float16) -> dict[str,
 
 
 def write_tiny_sd2(
-    folder: Path, name: str = "tiny-sd2", sizes: TinySizes | None = None, dtype: torch.dtype = torch.float16
-) -> Path:
-    """Writes `name.safetensors` and `name.yaml`. With labels the file also has an image tower."""
+    folder: Path, name: str = "tiny-sd2", sizes: TinySizes | None = None, dtype: torch.dtype = torch.float16,
+    more: dict[str, torch.Tensor] | None = None,
+) -> Path:  # fmt: skip
+    """Writes `name.safetensors` and `name.yaml`. With labels the file also has an image tower; `more` are tensors
+    beside the usual."""
     sizes = sizes or sd2_sizes()
     state = sd2_state(sizes, dtype)
     if "class_embed_type" in sizes.unet_extra:
         state |= {name: tensor.to(dtype) for name, tensor in image_state(image_module()).items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    save_file(state, str(path), metadata={"format": "pt"})
+    save_file({**state, **(more or {})}, str(path), metadata={"format": "pt"})
     # The heads of so narrow a tower cannot be told from its shapes.
     extra = {"cond_stage_config": {"params": {"heads": 2}}, **sizes.extra}
     path.with_suffix(".yaml").write_text(tiny_yaml(replace(sizes, extra=extra)), "utf-8")

@@ -13,6 +13,7 @@ from torch import nn
 from atelier.base.errors import BadModelFile
 from atelier.base.log import fields, logger
 from atelier.checkpoints import fill, folder
+from atelier.checkpoints.clip_statistics import statistics_beside
 from atelier.checkpoints.detect import identify, modern_name
 from atelier.checkpoints.header import Header
 from atelier.checkpoints.reader import open_weights, read_header
@@ -30,8 +31,9 @@ log = logger(__name__)
 
 #: components that have a place of their own in a model
 USUAL = ("unet", "vae", "text_encoder", "text_encoder_2")
+STATISTICS = "noise_statistics"
 #: components that work once a picture, and whose numbers do not fit into half precision
-PRECISE = ("depth", "noise_statistics")
+PRECISE = ("depth", STATISTICS)
 NO_VAE = "Choose a VAE under SD VAE in the settings, or put one beside the checkpoint under its name."
 
 
@@ -124,6 +126,7 @@ def load_checkpoint(
     plans = {name: _plan(blueprint.components[name], sources[name]) for name in blueprint.components}
     make_room(sum(plan.numbers * placement.dtype(name).itemsize for name, plan in plans.items()))
     modules = {name: _filled(plan, placement, name) for name, plan in plans.items()}
+    modules |= _statistics(file, modules, placement, allow_pickle)
     latent = blueprint.latent
     if not latent.preview:
         latent = with_fitted_preview(latent, modules["vae"])
@@ -146,6 +149,17 @@ def load_checkpoint(
         vae_file=vae,
         extras={name: module for name, module in modules.items() if name not in USUAL},
     )
+
+
+def _statistics(
+    file: CheckpointFile, modules: Mapping[str, nn.Module], placement: Placement, allow_pickle: bool
+) -> dict[str, nn.Module]:
+    """Those of CLIP's vectors out of a file beside the checkpoint, for an image variation model that has none."""
+    encoder = modules.get("image_encoder")
+    if encoder is None or STATISTICS in modules or file.path.is_dir():
+        return {}
+    found = statistics_beside(file.path, encoder.config.projection_dim, allow_pickle)
+    return {} if found is None else {STATISTICS: found.to(placement.rest, placement.dtype(STATISTICS))}
 
 
 def with_vae(

@@ -16,6 +16,7 @@ from atelier.base.errors import NotFound, SaveFailed
 from atelier.base.files import HashCache
 from atelier.base.log import fields, logger
 from atelier.base.paths import Paths
+from atelier.checkpoints.clip_statistics import is_statistics
 from atelier.checkpoints.embeddings import EXTENSIONS, EmbeddingReader, EmbeddingSet
 from atelier.checkpoints.network_files import NetworkFiles
 from atelier.checkpoints.walk import natural, walk
@@ -114,7 +115,7 @@ class Shelf:
                 name = path.relative_to(root).as_posix()
                 if _is_vae(path):
                     vaes.setdefault(path.name, VaeFile(path.name, path, self._hashes.known(path)))
-                elif path.is_dir() or path.suffix.lower() in CHECKPOINTS:
+                elif path.is_dir() or (path.suffix.lower() in CHECKPOINTS and not is_statistics(path)):
                     found.setdefault(name, self._checkpoint(name, path))
         for root in self._paths.folders("vae"):
             for path in walk(root):

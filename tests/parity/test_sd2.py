@@ -11,6 +11,7 @@ from diffusers import (
     StableUnCLIPImg2ImgPipeline,
 )
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
+from safetensors.torch import save_file
 
 from atelier.checkpoints.load import Placement, load_checkpoint
 from atelier.checkpoints.shelf import CheckpointFile
@@ -79,18 +80,25 @@ def test_inpainting(tmp_path):
     close(ours(model, task, concat=torch.cat([mask[:, :, ::8, ::8], masked], dim=1)), other)
 
 
-@pytest.mark.parametrize("level", [0, 400])
-def test_variation_of_a_picture(tmp_path, level):
+@pytest.mark.parametrize(("level", "beside"), [(0, False), (400, False), (400, True)])
+def test_variation_of_a_picture(tmp_path, level, beside):
+    """`beside`: with statistics of the vectors, as those of the "l" model stand in a file of their own."""
     sizes = sd2_sizes(labels=2 * PROJECTION, prediction="v", seed=52)
     task = Task(prediction="v")
+    normalizer = StableUnCLIPImageNormalizer(PROJECTION)
+    if beside:
+        generator = torch.Generator().manual_seed(7)
+        mean, std = (torch.rand(1, PROJECTION, generator=generator) + more for more in (-0.5, 0.5))
+        normalizer.load_state_dict({"mean": mean, "std": std})
+        save_file({"mean": mean, "std": std}, tmp_path / "ViT-L-14_stats.safetensors")
     model = opened(write_tiny_sd2(tmp_path, sizes=sizes, dtype=torch.float32))
     assert model.varies and model.blueprint.variant == "variation"
     vectors = image_vectors(model, torch.nn.functional.interpolate(picture(), 32) * 2 - 1)
     noise = torch.randn(1, PROJECTION, generator=torch.Generator().manual_seed(6))
-    told = noised(vectors, level, noise)
+    told = noised(vectors, level, noise, model.extras.get("noise_statistics"))
     pipeline = StableUnCLIPImg2ImgPipeline(
         **sd2_parts(sizes), scheduler=task.scheduler(), feature_extractor=None, image_encoder=image_module(),
-        image_normalizer=StableUnCLIPImageNormalizer(PROJECTION),
+        image_normalizer=normalizer,
         image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
     )  # fmt: skip
     other = asked(
