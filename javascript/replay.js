@@ -60,7 +60,18 @@ window.atelier = window.atelier || {};
             const table = rows.length ? make("table.replay-conditions", {}, make("tr", {}, make("th", {}, "What is not the same"), make("th", {}, "then"), make("th", {}, "now")), ...rows)
                 : make("p.quiet", {}, "All that the picture records is the same now.");
             return [make(`p.replay-verdict${told.largest === 0 ? ".good" : ""}`, {}, this.verdict(told)), make("div.replay-pictures", {}, ...figures),
-                ...told.notes.map((note) => make("p.notice", {}, note)), table];
+                ...this.cells(told.cells), ...told.notes.map((note) => make("p.notice", {}, note)), table];
+        },
+
+        // What became of the other pictures of the job, in one sentence.
+        cells(cells) {
+            if (!cells || !cells.length) return [];
+            const kept = cells.filter((cell) => cell.kept);
+            const other = kept.filter((cell) => cell.largest !== 0);
+            const gone = cells.length > kept.length ? ` ${cells.length - kept.length} of then are no longer kept.` : "";
+            const differ = other.map((cell) => `${cell.place + 1} (${cell.largest === null ? "another size" : cell.largest})`).join(", ");
+            const text = other.length ? `Of ${kept.length} pictures of the job these differ, by at most so much of 255: ${differ}.` : `All ${kept.length} pictures of the job are the same.`;
+            return [make("p.quiet", {}, text + gone)];
         },
 
         failure(error) {

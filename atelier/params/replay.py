@@ -10,8 +10,10 @@ from atelier.params.infotext import parse_infotext
 
 #: the key in infotext; its value is a list of `name: value`
 KEY = "Replay"
-SOURCE, MASK, RESIZE = "source", "mask", "resize mode"
-#: digits of the hashes of source and mask
+SOURCE, MASK, DEPTH, RESIZE = "source", "mask", "depth", "resize mode"
+#: of a mask, what A1111's infotext has no key for
+BLUR, ROUND = "mask blur", "mask round"
+#: digits of the hashes of pictures that a picture was made from
 DIGITS = 16
 #: settings that change pictures and that infotext has no key of its own for; told where they are not at their default
 SETTINGS = (
@@ -63,7 +65,13 @@ def recorded(infotext: str) -> tuple[dict[str, str], dict[str, str]]:
 def compare(before: str, after: str) -> tuple[Difference, ...]:
     """What is told differently by the infotexts of two runs; conditions come first."""
     (old, old_conditions), (new, new_conditions) = recorded(before), recorded(after)
-    return (*_differences(old_conditions, new_conditions), *_differences(old, new))
+    return (*_differences(old_conditions, new_conditions), *_differences(_drawn(old), _drawn(new)))
+
+
+def _drawn(values: Mapping[str, str]) -> dict[str, str]:
+    """The values of a plot with the seeds that were drawn for it, however they were asked for."""
+    fixed = {key.removeprefix("Fixed "): value for key, value in values.items() if key.startswith("Fixed ")}
+    return {key: fixed.get(key, value) for key, value in values.items() if not key.startswith("Fixed ")}
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[Difference]:

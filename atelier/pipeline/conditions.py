@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from atelier.device.eight_bits import working_type
-from atelier.params.replay import DIGITS, MASK, RESIZE, SETTINGS, SOURCE, write_conditions
+from atelier.params.replay import BLUR, DEPTH, DIGITS, MASK, RESIZE, ROUND, SETTINGS, SOURCE, write_conditions
 from atelier.pipeline.state import PlannedPicture, Run
 
 
@@ -37,15 +37,22 @@ def _word(dtype: torch.dtype) -> str:
 
 
 def _pictures(run: Run, picture: PlannedPicture) -> dict[str, Any]:
-    """The source of this picture and its mask, by the hashes of their files."""
+    """The source of this picture, its mask and a given depth map, by the hashes of their files."""
     source, mask = run.request.source, run.request.mask.image
+    depth = {DEPTH: source.depth.sha256[:DIGITS]} if source.depth is not None and run.model.takes_depth else {}
     if not source.images:
-        return {}
+        return depth
     own = source.images[picture.index % max(1, run.request.batch.size) % len(source.images)]
     return {
-        SOURCE: own.sha256[:DIGITS], MASK: mask.sha256[:DIGITS] if mask is not None else None,
-        RESIZE: source.resize_mode or None,
+        **depth, SOURCE: own.sha256[:DIGITS], MASK: mask.sha256[:DIGITS] if mask is not None else None,
+        RESIZE: source.resize_mode or None, **(_mask(run) if mask is not None else {}),
     }  # fmt: skip
+
+
+def _mask(run: Run) -> dict[str, Any]:
+    mask = run.request.mask
+    blur = f"{mask.blur_x}x{mask.blur_y}" if mask.blur_x != mask.blur_y else None
+    return {BLUR: blur, ROUND: None if mask.round else False}
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from atelier.imaging.grid import grid_shape, make_grid
 from atelier.imaging.masks import mask_composite
 from atelier.imaging.naming import NameContext, default_pattern, file_stem, free_stem, grid_stem, subfolder
 from atelier.imaging.writer import MEDIA, encode, save_side_text
+from atelier.params.request import GenerationRequest
+from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.infotext import SOURCE_HASH, describe, describe_frame
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Batch, Frame, Picture, PictureDraft, Run
@@ -219,14 +222,19 @@ def save_grid(run: Run, images: list[Image.Image]) -> list[Image.Image]:
     wanted = settings.return_grid or settings.grid_save
     if run.nested or not images or not several or not wanted or not run.request.output.save_images:
         return []
-    rows, columns = grid_shape(len(images), n_rows=settings.n_rows, batch_size=run.request.batch.size)
-    sheet = make_grid(images, rows, columns, limit_mp=settings.img_max_size_mp)
+    sheet = sheet_of(run.request, settings, images)
     text = describe(run, run.plan.pictures[0])
     before = len(run.pictures)
     saved = save_one(run, sheet, text, role="grid", listed=settings.return_grid)
     # Clients expect the grid first.
     run.pictures[:] = run.pictures[before:] + run.pictures[:before]
     return [saved] if settings.return_grid else []
+
+
+def sheet_of(request: GenerationRequest, settings: SettingsSnapshot, images: Sequence[Image.Image]) -> Image.Image:
+    """All pictures of a request side by side, in as many rows as the settings say."""
+    rows, columns = grid_shape(len(images), n_rows=settings.n_rows, batch_size=request.batch.size)
+    return make_grid(images, rows, columns, limit_mp=settings.img_max_size_mp)
 
 
 def _remember_parameters(run: Run, text: str) -> None:

@@ -93,3 +93,20 @@ def test_infotext_is_enough_to_make_a_picture_again(make, again, services, setti
     report = again(request, made.ref, made.infotext)
     assert report["conditions"] == [] and notes == []
     assert report["largest"] == 0, report
+
+
+def test_pictures_of_then_are_compared_by_role_and_turn(make, services, settings):
+    _, first, second = make(**{"batch.count": 2}).pictures
+    request = GenerationRequest().with_values(**SMALL, **{"batch.count": 2})
+    gone = {"sha256": "0" * 64, "role": "picture"}
+    originals = [{"sha256": "1" * 64, "role": "grid"}, {"sha256": second.ref.sha256, "role": "picture"}, gone, gone]
+    payload = {
+        "request": request_to_json(request), "original": dataclasses.asdict(second.ref), "infotext": second.infotext,
+        "whole": {"role": "picture", "nth": 1, "pictures": originals},
+    }  # fmt: skip
+    report = replay(Work(payload, services, settings.snapshot(), CancelToken(), lambda event: None))["replay"]
+    assert report["made"] == second.ref.sha256 and report["largest"] == 0
+    one, other = report["cells"]
+    assert one["place"] == 1 and one["largest"] > 0, "the second of then stands where the first is now"
+    assert other == {"place": 2, "role": "picture", "kept": False}
+    assert first.ref.sha256 != second.ref.sha256
