@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atelier.params.field import param, part
+from atelier.params.finishing import STEPS
 
 CAPTION_ACTIONS = ("Ignore", "Keep", "Prepend", "Append")
 
@@ -47,6 +48,10 @@ class FaceRestoration:
 class Postprocessing:
     postprocessing_operation_order: tuple[str, ...] = param(
         (), label="Order of postprocessing steps", help="Names of steps, the first to be done first; the others follow."
+    )
+    postprocessing_enable_in_main_ui: tuple[str, ...] = param(
+        (), label="Postprocessing steps in txt2img and img2img", choices=tuple(STEPS), restart=True,
+        help=f"Each picture goes through them when it is done. One a line, of {', '.join(STEPS)}.",
     )
     postprocessing_disable_in_extras: tuple[str, ...] = param(
         (), label="Postprocessing steps that are not done in the extras tab"

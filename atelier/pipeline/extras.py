@@ -18,7 +18,7 @@ from atelier.params.extras import ExtrasRequest
 from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.extras_save import html_info, save_result
 from atelier.pipeline.extras_state import ExtrasRun, PostPicture
-from atelier.pipeline.extras_steps import STEPS, PostStep
+from atelier.pipeline.extras_steps import STEPS, PostStep, in_order
 from atelier.pipeline.services import Services
 from atelier.pipeline.state import Result
 
@@ -66,9 +66,7 @@ def _steps(run: ExtrasRun) -> list[PostStep]:
     """Those that are wanted, with those of extensions, in the order of the settings, then in their own."""
     found = [*STEPS, *(step for given in run.services.hooks.provide_post_steps(run=run) for step in given or ())]
     off = set(run.settings.postprocessing_disable_in_extras)
-    first = {name: place for place, name in enumerate(run.settings.postprocessing_operation_order)}
-    ordered = sorted(found, key=lambda step: (first.get(step.name, len(first)), step.order, step.name))
-    return [step for step in ordered if step.name not in off and step.wanted(run)]
+    return [step for step in in_order(found, run.settings) if step.name not in off and step.wanted(run)]
 
 
 def _sources(run: ExtrasRun) -> list[tuple[str, Callable[[], Image.Image]]]:

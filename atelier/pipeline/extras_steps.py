@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from PIL import Image, ImageChops, ImageOps
 from atelier.base.errors import BadRequest
 from atelier.imaging.crop import Bounds, Interest, best_size, crop_to, focal_crop, is_oversized, split_oversized
 from atelier.params.extras import FLIPS, OBJECTIVES, SCALE_TO
+from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.describe import rules_of
 from atelier.pipeline.extras_state import ExtrasRun, PostPicture
 
@@ -40,7 +41,20 @@ class PostStep:
     ready: Callable[[ExtrasRun], Any] = _always
 
 
+def in_order(steps: Iterable[PostStep], settings: SettingsSnapshot) -> list[PostStep]:
+    """Those that the settings name come first, in their order; the others follow in their own."""
+    first = {name: place for place, name in enumerate(settings.postprocessing_operation_order)}
+    return sorted(steps, key=lambda step: (first.get(step.name, len(first)), step.order, step.name))
+
+
 # -- enlarging
+
+
+def _has_upscalers(run: ExtrasRun) -> None:
+    asked = run.request.upscale
+    for place, name in enumerate((asked.upscaler_1, asked.upscaler_2), 1):
+        if name != "None":
+            run.services.upscalers.get(name, f"upscale.upscaler_{place}")
 
 
 def _aim(run: ExtrasRun, picture: PostPicture) -> None:
@@ -210,7 +224,7 @@ def _asks(part: str) -> Callable[[ExtrasRun], bool]:
 
 
 STEPS = (
-    PostStep("Upscale", 1000, _asks("upscale"), _upscale, "enlarging", _aim),
+    PostStep("Upscale", 1000, _asks("upscale"), _upscale, "enlarging", _aim, _has_upscalers),
     PostStep("GFPGAN", 2000, _asks("gfpgan"), _gfpgan, "restoring faces", ready=_has_restorer("GFPGAN")),
     PostStep("CodeFormer", 3000, _asks("codeformer"), _codeformer, "restoring faces",
              ready=_has_restorer("CodeFormer")),

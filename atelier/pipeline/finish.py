@@ -9,6 +9,7 @@ from atelier.imaging.color import match_color, match_picture
 from atelier.imaging.inpaint import InpaintFrame
 from atelier.imaging.masks import apply_overlay
 from atelier.pipeline.faces import restore_faces, wants_faces
+from atelier.pipeline.finishing import finish_frame
 from atelier.pipeline.soft import NOTE, soft_overlay
 from atelier.pipeline.state import Batch, Frame
 
@@ -35,6 +36,7 @@ def finish_batch(batch: Batch) -> None:
         hooks.amend_overlay(frame=frame)
         _composite(frame, source)
         hooks.amend_composite(frame=frame)
+        finish_frame(frame)
         batch.frames.append(frame)
 
 

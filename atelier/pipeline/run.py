@@ -18,6 +18,7 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.pipeline.beside import feed_beside
 from atelier.pipeline.decode import decode
 from atelier.pipeline.finish import finish_batch
+from atelier.pipeline.finishing import ready_to_finish
 from atelier.pipeline.hires import finished_pass, second_plan, with_picture
 from atelier.pipeline.hooks import ResultDraft
 from atelier.pipeline.infotext import result_info
@@ -61,6 +62,7 @@ def generate(
         replaced = services.hooks.take_over(run=run)
         if replaced is not None:
             return replaced
+        ready_to_finish(run)
         models.enter_context(open_models(run))
         _plan(run)
         images = _batches(run)

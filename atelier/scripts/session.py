@@ -17,6 +17,7 @@ from atelier.base.events import Event, PictureReady, StepDone
 from atelier.base.log import fields, logger
 from atelier.base.refs import ImageRef
 from atelier.imaging.grid import grid_shape, make_grid
+from atelier.params.finishing import EXTRA as FINISHING
 from atelier.params.picture_batch import AskedBatch
 from atelier.params.request import GenerationRequest
 from atelier.params.schema import request_to_json
@@ -75,6 +76,9 @@ class Session:
         self.settings = run.settings
         self.began = time.monotonic()
         self.base = without_script(run.request) if base is None else base
+        if parts:
+            # A piece is no finished picture.
+            self.base = self.base.with_values(extras={k: v for k, v in self.base.extras.items() if k != FINISHING})
         self.request = self.fixed(self.base) if fixed_seeds else self.base
         self.made: list[Made] = []
         self._seen: Counter[str] = Counter()

@@ -13,6 +13,7 @@ import gradio as gr
 from atelier.base.errors import BadRequest
 from atelier.params.extras import find_extras_declaration
 from atelier.params.field import Declaration
+from atelier.params.finishing import find_step_value, gather_steps
 from atelier.params.infotext import SAME_VALUES, WORDS
 from atelier.params.parts import RESIZE_MODES
 from atelier.params.request import GenerationRequest, find_declaration
@@ -84,7 +85,7 @@ class Form:
     """The placed values of one tab. `defaults` replaces declared defaults by dotted name."""
 
     #: where declarations of values are found by their dotted names
-    find: Callable[[str], Declaration | None] = staticmethod(find_declaration)
+    find: Callable[[str], Declaration | None] = staticmethod(lambda p: find_declaration(p) or find_step_value(p))
 
     def __init__(self, tab: str, choices: Choices, defaults: Mapping[str, Any] | None = None) -> None:
         self.tab = tab
@@ -135,12 +136,15 @@ class Form:
         return read
 
     def request(self, shown: Sequence[Any]) -> GenerationRequest:
-        """The request that the controls describe, without pictures. Raises `BadRequest`."""
-        return GenerationRequest().with_values(**self.values(shown))
+        """The request that the controls describe, without pictures and steps. Raises `BadRequest`."""
+        return GenerationRequest().with_values(**gather_steps(self.values(shown))[0])
 
     def show(self, request: GenerationRequest) -> list[Any]:
-        """What `inputs` have to hold for a request."""
-        return [control.show(request.get(path)) for path, control in self.controls.items()]
+        """What `inputs` have to hold for a request; the steps of finished pictures stay as they are."""
+        return [
+            control.show(request.get(path)) if find_declaration(path) else gr.skip()
+            for path, control in self.controls.items()
+        ]
 
     def show_some(self, values: Mapping[str, Any]) -> list[Any]:
         """The same for some values by dotted name; what does not fit, and all others, stay as they are."""

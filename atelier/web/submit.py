@@ -12,6 +12,7 @@ from atelier.app import App
 from atelier.base.errors import AtelierError, BadRequest
 from atelier.base.log import fields, logger
 from atelier.imaging.sketch import join_sketch
+from atelier.params.finishing import gather_steps
 from atelier.params.infotext import parse_infotext, paste
 from atelier.params.request import GenerationRequest
 from atelier.params.value_json import image_from, plain
@@ -76,10 +77,11 @@ def client_name(told: Mapping[str, Any]) -> str:
 def request_of(app: App, panel: Panel, told: Mapping[str, Any], shown: tuple[Any, ...]) -> GenerationRequest:
     """Raises `BadRequest` that names the value."""
     count = len(panel.form.controls)
-    values = panel.form.values(shown[:count])
+    values, extras = gather_steps(panel.form.values(shown[:count]))
     values["overrides"] = read_overrides(app, shown[count] or [])
     if panel.area is not None:
-        values["extras"] = dict(panel.area.pack(list(shown[count + 1 :])))
+        extras |= panel.area.pack(list(shown[count + 1 :]))
+    values["extras"] = extras
     if panel.tab == "img2img":
         values |= _sources(app, told, values)
     elif told.get("upscale"):

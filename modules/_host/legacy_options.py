@@ -68,7 +68,7 @@ DEFAULTS = MappingProxyType({
     "realesrgan_enabled_models": ["R-ESRGAN 4x+", "R-ESRGAN 4x+ Anime6B"],
     "dat_enabled_models": ["DAT x2", "DAT x3", "DAT x4"], "upscaler_for_img2img": None,
     "set_scale_by_when_changing_upscaler": False, "face_restoration": False, "face_restoration_model": "CodeFormer",
-    "code_former_weight": 0.5, "face_restoration_unload": False, "postprocessing_enable_in_main_ui": [],
+    "code_former_weight": 0.5, "face_restoration_unload": False,
     "postprocessing_disable_in_extras": [], "postprocessing_operation_order": [], "upscaling_max_images_in_cache": 5,
     "postprocessing_existing_caption_action": "Ignore", "interrogate_keep_models_in_memory": False,
     "interrogate_return_ranks": False, "interrogate_clip_num_beams": 1, "interrogate_clip_min_length": 24,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from atelier.base.errors import BadRequest, NumericFailure
+from atelier.base.cancel import CancelToken
+from atelier.base.errors import BadRequest, ModelMissing, NumericFailure
 from atelier.imaging.color import color_target, match_color
 from atelier.imaging.metadata import read_metadata
 from atelier.params.parts import SoftInpainting
@@ -19,6 +21,7 @@ from atelier.pipeline.preview import Previewer
 from atelier.pipeline.soft import final_mask, mix, percentile_mean
 from atelier.plugins.hooks import hookimpl
 from atelier.plugins.manager import Plugins
+from atelier.tools.upscale import default_upscalers
 from tests.families.test_tiny_autoencoder import original, reference  # noqa: F401
 from tests.pipeline.test_run import StopAt, mask_of, picture_of, same
 from tests.tiny import TinySizes, write_tiny_vae
@@ -353,3 +356,42 @@ def test_a_small_finished_picture_is_refused(make, services):
 def test_options_of_soft_inpainting_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         SoftInpainting().enabled = True
+
+
+# -- steps for finished pictures
+
+
+def finished(**steps):
+    return {"extras": {"postprocessing": {part: {"enabled": True, **told} for part, told in steps.items()}}}
+
+
+def test_finished_pictures_go_through_the_steps_that_are_asked_for(make):
+    plain = make(**{"batch.size": 2}).images[1]
+    result = make(**finished(upscale={"upscaler_1": "Nearest", "scale": 2}), **{"batch.size": 2})
+    grid, first, second = result.images
+    assert first.size == second.size == (128, 128) and grid.size == (256, 128)
+    assert same(first, plain.resize((128, 128), Image.Resampling.NEAREST))
+    text = result.pictures[1].infotext
+    assert "Postprocess upscale by: 2, Postprocess upscaler: Nearest" in text and "Size: 64x64" in text
+
+
+def test_a_step_that_cannot_be_done_ends_the_job_before_the_first_step(make):
+    for steps, error in ((finished(gfpgan={}), ModelMissing), (finished(upscale={"upscaler_1": "no"}), BadRequest)):
+        events = []
+        with pytest.raises(error):
+            make(events=events, **steps)
+        assert not [e for e in events if e.kind == "StepDone"]
+
+
+def test_a_person_who_stops_a_step_gets_the_picture_as_it_is(make, services):
+    registry = default_upscalers()
+    stopping = CancelToken()
+
+    def upscale(image, width, height, watch):
+        stopping.request("stop")
+        watch.check()
+
+    registry.add("slow", replace(registry.get("Nearest"), name="slow", watched=upscale))
+    services.upscalers = registry.freeze()
+    result = make(token=stopping, **finished(upscale={"upscaler_1": "slow", "scale": 2}), **{"batch.count": 2})
+    assert result.state == "stopped" and same(result.images[0], make().images[0]) and len(result.images) == 1

@@ -7,6 +7,7 @@ import gradio as gr
 from atelier.app import App
 from atelier.web import controls
 from atelier.web.canvas import place_canvas
+from atelier.web.finishing import step_accordions
 from atelier.web.forms import Form
 from atelier.web.guiding import guidance_accordion
 from atelier.web.markup import markup
@@ -54,6 +55,7 @@ def build(app: App, form: Form) -> Panel:
             guidance_accordion(panel)
             controls.seed_row(panel)
             overrides(panel)
+            step_accordions(panel, app)
             controls.scripts(panel, app)
         results(panel, [
             ("🖼️", "img2img", "Use the picture in img2img"),

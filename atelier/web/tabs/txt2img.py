@@ -6,6 +6,7 @@ import gradio as gr
 
 from atelier.app import App
 from atelier.web import controls
+from atelier.web.finishing import step_accordions
 from atelier.web.forms import Form
 from atelier.web.guiding import guidance_accordion
 from atelier.web.panel import Panel, overrides, results, toprow, wires
@@ -27,6 +28,7 @@ def build(app: App, form: Form) -> Panel:
             guidance_accordion(panel)
             controls.seed_row(panel)
             overrides(panel)
+            step_accordions(panel, app)
             controls.scripts(panel, app)
         results(panel, [
             ("🖼️", "img2img", "Send picture and parameters to img2img"),
