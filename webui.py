@@ -80,6 +80,8 @@ def assemble(arguments, argv: Sequence[str] | None) -> App:
     check_exposure(vars(arguments))
     load_plugins(extensions, plugins)
     app = build_app(paths, vars(arguments), plugins, extensions=extensions)
+    if paths.checkpoint_file is not None:
+        app.settings.update({"sd_model_checkpoint": paths.checkpoint_file.name}, save=False)
     try:
         attach_host(app)
     except BaseException:

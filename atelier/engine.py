@@ -103,7 +103,7 @@ class Engine:
     def _services(self) -> Services:
         paths = self.config.paths
         hashes = HashCache(paths.cache / "hashes.json")
-        shelf = Shelf(paths, hashes)
+        shelf = Shelf(paths, hashes, hashing=not self.config.arguments.get("no_hashing"))
         choice = self.choice
         # Weights are loaded into memory and brought to the device by the residency alone.
         home = torch.device("cpu")
@@ -137,6 +137,7 @@ class Engine:
             picture_saved=self.config.picture_saved,
             watched=self.config.watched,
             notes=self.config.notes or PassingNotes(),
+            arguments=self.config.arguments,
         )
 
     def _catalogue(self) -> Catalogue:

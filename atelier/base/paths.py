@@ -20,6 +20,9 @@ class Paths:
     models_dir: Path | None = None
     checkpoint_dirs: tuple[Path, ...] = ()
     vae_dirs: tuple[Path, ...] = ()
+    #: one more checkpoint, and the configuration of those that have none beside them, as the command line names them
+    checkpoint_file: Path | None = None
+    model_config: Path | None = None
     #: the one for every checkpoint, where the command line names one
     vae_file: Path | None = None
     lora_dirs: tuple[Path, ...] = ()

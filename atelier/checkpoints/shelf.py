@@ -91,13 +91,17 @@ def old_hash(path: Path) -> str:
 class Shelf:
     """Reads folders when told to `scan`, or at the first question. Hashes are computed only when asked for.
 
-    `allow_pickle` is the setting of that name, for everything that is read from the shelf.
+    `allow_pickle` is the setting of that name, for everything that is read from the shelf. Without `hashing` only
+    hashes that are known already are told.
     """
 
-    def __init__(self, paths: Paths, hashes: HashCache, allow_pickle: bool = False) -> None:
+    def __init__(
+        self, paths: Paths, hashes: HashCache, allow_pickle: bool = False, hashing: bool = True
+    ) -> None:  # fmt: skip
         self.allow_pickle = allow_pickle
         self._paths = paths
         self._hashes = hashes
+        self._hashing = hashing
         self._embedding_reader = EmbeddingReader()
         #: LoRA and kin, and hypernetworks
         self.networks = NetworkFiles(paths)
@@ -121,6 +125,9 @@ class Shelf:
             for path in walk(root):
                 if path.suffix.lower() in VAES:
                     vaes.setdefault(path.name, VaeFile(path.name, path, self._hashes.known(path)))
+        own = self._paths.checkpoint_file
+        if own is not None and own.exists():
+            found[own.name] = self._checkpoint(own.name, own)
         given = self._paths.vae_file
         if given is not None and given.is_file():
             vaes[given.name] = self.given_vae
@@ -212,6 +219,8 @@ class Shelf:
 
     def _sha256(self, path: Path) -> str | None:
         """A model is not refused because its hash cannot be kept, or its file just went away."""
+        if not self._hashing:
+            return self._hashes.known(path)
         try:
             return self._hashes.sha256(path)
         except SaveFailed as error:
@@ -252,7 +261,8 @@ class Shelf:
         config = path.with_suffix(".yaml")
         weights = _main_file(path)
         known = self._hashes.known(weights) if weights is not None else None
-        return CheckpointFile(name, path, known, config if path.is_file() and config.is_file() else None)
+        config = config if config.is_file() else self._paths.model_config
+        return CheckpointFile(name, path, known, config if path.is_file() else None)
 
     def _user_metadata(self, checkpoint: CheckpointFile) -> dict:
         path = checkpoint.path.with_suffix(".json")

@@ -69,7 +69,9 @@ def paths_from(args: argparse.Namespace) -> Paths:
         models_dir=Path(models) if models else None,
         checkpoint_dirs=own["checkpoint"],
         vae_dirs=own["vae"],
-        vae_file=Path(args.vae_path) if getattr(args, "vae_path", None) else None,
+        vae_file=_file(args, "vae_path"),
+        checkpoint_file=_file(args, "ckpt"),
+        model_config=_file(args, "config"),
         lora_dirs=own["lora"],
         embedding_dirs=own["embedding"],
         hypernetwork_dirs=own["hypernetwork"],
@@ -77,6 +79,11 @@ def paths_from(args: argparse.Namespace) -> Paths:
         settings_file=Path(settings) if settings else None,
         extra={kind: tuple(folders) for kind, folders in found.items()},
     )
+
+
+def _file(args: argparse.Namespace, name: str) -> Path | None:
+    given = getattr(args, name, None)
+    return Path(given) if given else None
 
 
 def _add(found: dict[str, list[Path]], more: Mapping[str, Iterable[Path]]) -> None:

@@ -273,13 +273,16 @@ def _inert() -> tuple[Option, ...]:
 
 
 # Options that nothing reads yet: a test keeps this list and the code in step. Extensions still find their values.
+# allow-code: there is no Custom code script. disable-safe-unpickle: an unguarded reader is not wanted. ngrok, share,
+# test-server, ui-config-file, localizations-dir, use-textbox-seed, enable-insecure-extension-access: the page has
+# nothing that they govern. lowram: weights are placed by the residency alone. The others say how much is told, or
+# serve training.
 UNUSED = frozenset("""
-    administrator allow-code ckpt config disable-console-progressbars
-    disable-nan-check disable-safe-unpickle disable-tls-verify enable-insecure-extension-access filenames-max-length
-    gradio-debug localizations-dir log-startup lowram ngrok ngrok-options
-    no-gradio-queue no-hashing no-progressbar-hiding no-prompt-history opt-channelslast share
+    administrator allow-code disable-console-progressbars disable-safe-unpickle disable-tls-verify
+    enable-insecure-extension-access gradio-debug localizations-dir log-startup lowram ngrok ngrok-options
+    no-gradio-queue no-progressbar-hiding opt-channelslast share
     sub-quad-chunk-threshold sub-quad-kv-chunk-size test-server textual-inversion-templates-dir ui-config-file
-    ui-debug-mode unix-filenames-sanitization use-textbox-seed
+    ui-debug-mode use-textbox-seed
 """.split())  # fmt: skip
 
 

@@ -19,6 +19,8 @@ class Saving:
                                             choices=("Replace", "Add number suffix"))
     grid_save: bool = param(True, label="Always save all generated image grids")
     grid_format: str = param("png", label="File format for grids", choices=FORMATS)
+    grid_extended_filename: bool = param(False, label="Add extended info (seed, prompt) to filename when saving grid")
+    grid_prevent_empty_spots: bool = param(False, label="Prevent empty spots in grid (when set to autodetect)")
     grid_only_if_multiple: bool = param(True, label="Do not save grids consisting of one picture")
     n_rows: int = param(-1, label="Grid row count; -1 for autodetect, 0 for batch size", minimum=-1, maximum=16, step=1)
     jpeg_quality: int = param(80, label="Quality for saved jpeg and avif images", minimum=1, maximum=100, step=1)

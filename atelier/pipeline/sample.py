@@ -226,7 +226,7 @@ def _denoiser(current: Pass, on_call: Callable[[int, int], None]) -> Denoiser:
 def _call(current: Pass, inputs: ModelInputs) -> torch.Tensor:  # [N, C, h, w]
     """By the model that walks now, which a refiner may have taken the place of."""
     run, model = current.batch.run, current.model
-    return check_output(model, run.services.ladder.rows(model.call_denoiser, inputs, run))
+    return check_output(run, model, run.services.ladder.rows(model.call_denoiser, inputs, run))
 
 
 def fresh(noise: PictureNoise) -> PictureNoise:

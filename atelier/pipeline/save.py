@@ -14,7 +14,16 @@ from atelier.base.events import PictureReady
 from atelier.base.files import write_bytes, write_text
 from atelier.imaging.grid import grid_shape, make_grid
 from atelier.imaging.masks import mask_composite
-from atelier.imaging.naming import NameContext, default_pattern, file_stem, free_stem, grid_stem, subfolder
+from atelier.imaging.naming import (
+    MAX_LENGTH,
+    NameContext,
+    NameRules,
+    default_pattern,
+    file_stem,
+    free_stem,
+    grid_stem,
+    subfolder,
+)
 from atelier.imaging.writer import MEDIA, encode, save_side_text
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
@@ -29,7 +38,7 @@ def save_frames(batch: Batch) -> list[Image.Image]:
     images = []
     for frame in batch.frames:
         text = describe_frame(frame)
-        if frame.index == 0 and not run.nested:
+        if frame.index == 0 and not run.nested and not run.services.arguments.get("no_prompt_history"):
             _remember_parameters(run, text)
         if frame.before_color is not None and run.settings.save_images_before_color_correction:
             save_one(run, frame.before_color, text, frame=frame, role="before-color-correction", listed=False)
@@ -123,12 +132,12 @@ def _draft(run: Run, image: Image.Image, text: str, frame: Frame | None, role: s
     wanted = settings.grid_save if grid else settings.samples_save
     if run.token.mode is not None and not grid and not (frame is not None and frame.batch.whole):
         wanted = wanted and settings.save_incomplete_images
-    context = _context(run, image, frame)
+    context, rules = _context(run, image, frame), _rules(run)
     root = _folder(run, grid)
     in_folders = settings.grid_save_to_dirs if grid else settings.save_to_dirs
-    folder = subfolder(root, settings.directories_filename_pattern, context) if in_folders else root
+    folder = subfolder(root, settings.directories_filename_pattern, context, rules) if in_folders else root
     pattern = settings.samples_filename_pattern or default_pattern(in_folders)
-    stem = "" if grid else file_stem(pattern, context, suffix="" if role == "picture" else f"-{role}")
+    stem = "" if grid else file_stem(pattern, context, suffix="" if role == "picture" else f"-{role}", rules=rules)
     return PictureDraft(
         run, image, text, str(folder), stem, settings.grid_format if grid else settings.samples_format,
         save=run.request.output.save_images and wanted, role=role, frame=frame,
@@ -154,7 +163,8 @@ def _write(run: Run, draft: PictureDraft, data: bytes) -> str:
     try:
         stem = draft.stem
         if draft.role == "grid":
-            stem = grid_stem(run.services.numbering.take(folder, "grid-"))
+            told = _context(run, draft.image, None) if settings.grid_extended_filename else None
+            stem = grid_stem(run.services.numbering.take(folder, "grid-"), told, _rules(run))
         elif settings.save_images_add_number:
             stem = (
                 f"{run.services.numbering.take(folder):05d}-{stem}"
@@ -171,6 +181,12 @@ def _write(run: Run, draft: PictureDraft, data: bytes) -> str:
     except SaveFailed as error:
         run.comment(f"{error} The picture can still be downloaded from the page.")
         return ""
+
+
+def _rules(run: Run) -> NameRules:
+    """What the command line says about names of files."""
+    given = run.services.arguments
+    return NameRules(bool(given.get("unix_filenames_sanitization")), given.get("filenames_max_length") or MAX_LENGTH)
 
 
 def _folder(run: Run, grid: bool) -> Path:
@@ -233,7 +249,8 @@ def save_grid(run: Run, images: list[Image.Image]) -> list[Image.Image]:
 
 def sheet_of(request: GenerationRequest, settings: SettingsSnapshot, images: Sequence[Image.Image]) -> Image.Image:
     """All pictures of a request side by side, in as many rows as the settings say."""
-    rows, columns = grid_shape(len(images), n_rows=settings.n_rows, batch_size=request.batch.size)
+    no_gaps = settings.grid_prevent_empty_spots
+    rows, columns = grid_shape(len(images), n_rows=settings.n_rows, batch_size=request.batch.size, no_gaps=no_gaps)
     return make_grid(images, rows, columns, limit_mp=settings.img_max_size_mp)
 
 

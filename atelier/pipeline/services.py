@@ -56,6 +56,8 @@ class Services:
     picture_saved: Callable[..., Any] = lambda run, picture: None
     watched: Callable[[str], bool] = lambda job: True
     notes: JobNotes = field(default_factory=PassingNotes)
+    #: the command line's, by name
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     networks: ActiveNetworks = field(init=False)
     approx: ApproxFiles = field(init=False)
     tools: Toolbox = field(init=False)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from atelier.base.errors import NotFound
-from atelier.checkpoints.shelf import old_hash
+from atelier.base.files import HashCache
+from atelier.checkpoints.shelf import Shelf, old_hash
 
 
 def put(folder, name, content=b"x"):
@@ -129,3 +130,21 @@ def test_own_folder_wins_and_links_do_not_loop(models, shelf, paths):
     (models / "loop").symlink_to(models, target_is_directory=True)
     (models / "broken.safetensors").symlink_to(models / "nowhere")
     assert [f.path for f in shelf.checkpoints()] == [mine]
+
+
+def test_one_more_checkpoint_and_a_configuration_for_all(stocked, models, paths, tmp_path):
+    given, config = put(tmp_path, "own.safetensors"), put(tmp_path, "any.yaml")
+    beside = put(models, "model-10.yaml")
+    shelf = Shelf(
+        replace(paths, checkpoint_file=given, model_config=config), HashCache(paths.cache / "hashes.json")
+    )  # fmt: skip
+    assert shelf.find_checkpoint("own").path == given and shelf.find_checkpoint("own").config == config
+    assert shelf.find_checkpoint("model-10").config == beside
+
+
+def test_nothing_is_hashed_when_that_is_switched_off(stocked, models, paths):
+    stocked.hashed(stocked.find_checkpoint("model-2"))
+    shelf = Shelf(paths, HashCache(paths.cache / "hashes.json"), hashing=False)
+    assert shelf.find_checkpoint("model-2").short, "a hash that is known is told"
+    file = shelf.find_checkpoint("photo")
+    assert shelf.hashed(file).sha256 is None and shelf.hashed_vae(shelf.vaes()[0]).sha256 is None

@@ -6,6 +6,7 @@ import gradio as gr
 import pytest
 
 from modules import shared
+from modules._host.legacy_options import DEFAULTS
 
 
 @pytest.fixture
@@ -88,3 +89,7 @@ def test_the_model_cannot_be_hidden_by_an_assignment():
     assert "sd_model" not in vars(shared) and not shared.sd_model
     shared.free_name = 1
     assert shared.free_name == 1
+
+
+def test_what_the_program_declares_has_no_second_default(host):
+    assert not DEFAULTS.keys() & host.settings.declarations.keys()

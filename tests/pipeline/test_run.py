@@ -311,3 +311,35 @@ def test_take_over_replaces_the_run(data, settings):
 def test_requests_are_values(services):
     request = GenerationRequest().with_values(**{"source.images": (picture_of(services),)})
     assert request.kind == "img2img" and dataclasses.replace(request) == request
+
+
+def test_the_command_line_governs_names_and_the_last_parameters(make, services, data):
+    services.arguments = {"filenames_max_length": 12, "no_prompt_history": True, "unix_filenames_sanitization": True}
+    pattern = {"samples_filename_pattern": "a:b [prompt_spaces]"}
+    path = Path(make(**{"prompt.positive": "a very long prompt", "overrides": pattern}).pictures[0].path)
+    assert path.stem == "00000-a:b a very l" and not (data / "params.txt").exists()
+    services.arguments = {}
+    assert Path(make(overrides=pattern).pictures[0].path).stem == "00001-a_b a cat" and (data / "params.txt").exists()
+
+
+def test_the_name_and_the_shape_of_a_grid(make):
+    grid = {"grid_extended_filename": True, "grid_prevent_empty_spots": True}
+    result = make(**{"batch.size": 3, "overrides": grid})
+    assert Path(result.pictures[0].path).stem == "grid-0000-7-a cat" and result.images[0].size == (192, 64)
+    assert make(**{"batch.size": 3}).images[0].size == (128, 128)
+
+
+def test_nan_is_not_looked_for_when_that_is_switched_off(make, services, monkeypatch):
+    model = services.library.open()
+    model.unet_dtype = torch.float16
+    calls = []
+
+    def broken(self, inputs):
+        calls.append(1)
+        return inputs.latents * torch.nan
+
+    monkeypatch.setattr(type(model), "call_denoiser", broken)
+    services.arguments = {"disable_nan_check": True}
+    with pytest.raises(NumericFailure):
+        make()
+    assert len(calls) == 3, "the pass is walked to its end, and once"
