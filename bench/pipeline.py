@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
+from torch import nn
 
 from atelier.checkpoints.load import LoadedModel
 from atelier.families.clip import load_tokenizer
@@ -45,13 +47,28 @@ class Pipeline:
             clock.mark()
             return values
 
-        with torch.no_grad(), clock.watching(self.pipe.unet):
+        with torch.no_grad(), clock.watching(self.pipe.unet), _decoding_in_its_own_type(self.pipe.vae):
             images = self.pipe(
                 prompt=self.scene.prompt, negative_prompt=self.scene.negative, height=self.scene.side,
                 width=self.scene.side, sigmas=self.sigmas, guidance_scale=self.scene.cfg,
                 latents=self.latents.to(self.pipe.unet.dtype), callback_on_step_end=ended,
             ).images  # fmt: skip
         return clock.figures(), np.asarray(images[0])
+
+
+@contextmanager
+def _decoding_in_its_own_type(vae: nn.Module) -> Iterator[None]:
+    """Latents in half precision come to an autoencoder in float32: diffusers brings them to its type for float16
+    alone, and fails for bfloat16."""
+
+    def fitted(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (given[0].to(module.weight.dtype), *given[1:])
+
+    hook = vae.post_quant_conv.register_forward_pre_hook(fitted)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _pipe(model: LoadedModel, scheduler: EulerDiscreteScheduler) -> DiffusionPipeline:
