@@ -11,33 +11,42 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image, ImageFilter
-from torch.nn import functional as F
 
 from starter import upscaler
+from starter.muon import Optimizers
 from starter.progress import Progress
 from starter.scene import Composer, Scene
 from starter.sprites import Sprites
 from starter.upscaler import Upscaler
 from starter.world import STAGES, scenes
 
+HELD = 16
+SIDES = MappingProxyType({2: 28, 4: 20})
+"""Of small pieces, so that both scales take the same time."""
 _WAYS = (Image.Resampling.BOX, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)
 
 
 @dataclass(frozen=True)
 class Options:
-    """`side`: of a large training piece in pixels; `pieces`: how many are cut from each picture that is drawn."""
+    """`minutes` of the processor; `side` of a small piece in pixels; `pieces`: how many are cut from each picture.
+
+    `rim`: pixels at the sides of a piece that are not counted, because the network cannot see what lies beyond.
+    """
 
     minutes: float
     scale: int
-    side: int = 96
+    side: int = 24
     batch: int = 8
     pieces: int = 4
-    rate: float = 1e-3
-    memory: float = 0.995
+    rim: int = 3
+    rate: float = 3e-4
+    memory: float = 0.99
     seed: int = 0
 
 
@@ -66,56 +75,79 @@ class Pieces:
         self._composer, self._rng = Composer(Sprites(data / "sprites.npz")), random.Random(options.seed)
         rows = [scene for stage in STAGES for scene in scenes(stage)]
         self._trained = [scene for scene in rows if not scene.held]
-        self.held = random.Random(3).sample([scene for scene in rows if scene.held], 32)
+        self.held = random.Random(3).sample([scene for scene in rows if scene.held], HELD)
         self._options = options
 
     def picture(self, scene: Scene) -> Image.Image:
         return Image.fromarray(self._composer.draw(scene))
 
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:  # [B, 3, h, w], [B, 3, scale*h, scale*w] in 0..1
-        o, small, large = self._options, [], []
+    def _corner(self, small: np.ndarray) -> tuple[int, int]:
+        """Of three pieces the one with most detail. One in three lies at the picture's edge, where padding tells."""
+        side, corners = self._options.side, []
+        for _ in range(3):
+            room = [length - side for length in small.shape[:2]]
+            corners.append(tuple(max(0, min(n, self._rng.randint(-n // 5, n + n // 5))) for n in room))
+        return max(corners, key=lambda at: float(small[at[0] : at[0] + side, at[1] : at[1] + side].std()))
+
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Small pieces [B, 3, h, w] and large ones [B, 3, sh, sw] in 0..1, and where these count [B, 1, sh, sw]."""
+        o, rows = self._options, []
         for _ in range(o.batch // o.pieces):
             picture = self.picture(self._rng.choice(self._trained))
-            less = np.asarray(smaller(picture, o.scale, self._rng))
-            whole, n = np.asarray(picture), o.side // o.scale
+            small = np.asarray(smaller(picture, o.scale, self._rng if self._rng.random() < 0.5 else None))
+            counts = np.zeros(small.shape[:2], np.uint8)
             for _ in range(o.pieces):
-                y, x = (self._rng.randrange(0, less.shape[0] - n + 1, 4 // o.scale) for _ in range(2))
-                small.append(less[y : y + n, x : x + n])
-                large.append(whole[y * o.scale : (y + n) * o.scale, x * o.scale : (x + n) * o.scale])
-        return tuple(torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).float() / 255 for rows in (small, large))
+                top, left = self._corner(small)
+                here = np.s_[top : top + o.side, left : left + o.side]
+                counts[:] = 0
+                counts[_inner(top, o.side, o.rim, len(counts)), _inner(left, o.side, o.rim, counts.shape[1])] = 1
+                grown = counts[here].repeat(o.scale, 0).repeat(o.scale, 1)
+                large = np.asarray(picture)[tuple(slice(s.start * o.scale, s.stop * o.scale) for s in here)]
+                rows.append((small[here] / 255, large / 255, grown[..., None]))
+        return tuple(torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() for part in zip(*rows))
 
 
-def train(network: Upscaler, pieces: Pieces, options: Options, progress: Progress) -> None:
-    """Mean absolute error, rate falling to nothing; leaves the running average in `network`."""
+def _inner(start: int, side: int, rim: int, end: int) -> slice:
+    """The piece without its rim, but with it where it is the picture's own edge."""
+    return slice(start + (rim if start else 0), start + side - (rim if start + side < end else 0))
+
+
+def loss_of(made: torch.Tensor, wanted: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Mean over pieces of the logarithm of the squared error: what PSNR measures, so that no hard piece rules."""
+    squares = ((made - wanted) ** 2 * counted).sum((1, 2, 3)) / (3 * counted.sum((1, 2, 3)))
+    return (squares + 1e-4).log().mean()
+
+
+def train(network: Upscaler, pieces: Pieces, options: Options, progress: Progress, save: Path | None = None) -> None:
+    """For the options' minutes of the processor, rate falling to nothing; leaves the running average in `network`."""
     network.to(memory_format=torch.channels_last).train()
     parameters = list(network.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    optimizers = Optimizers(network, ("body", "conv_body"))
     average, limit = [p.detach().clone() for p in parameters], options.minutes * 60
-    begun, step, total = time.monotonic(), 0, 0.0
-    while (passed := time.monotonic() - begun) < limit:
-        begun += progress.wait_while_paused()
-        for group in optimizer.param_groups:
-            group["lr"] = options.rate * min(1, (step + 1) / 100) * (1 - 0.98 * passed / limit)
-        small, large = pieces.draw()
+    begun, step, total, number, saved = time.process_time(), 0, 0.0, 0, 0.0
+    while (passed := time.process_time() - begun) < limit:
+        progress.wait_while_paused()
+        small, large, counted = pieces.draw()
         with torch.autocast("cpu", torch.bfloat16):
             made = network(small.contiguous(memory_format=torch.channels_last))
-        loss = F.l1_loss(made.float(), large)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        step, total = step + 1, total + float(loss.detach())
+        loss = loss_of(made.float(), large, counted)
+        optimizers.step(loss, options.rate * min(1, (step + 1) / 50) * (1 - passed / limit))
+        step, total, number = step + 1, total + float(loss.detach()), number + 1
         decay = min(options.memory, (1 + step) / (10 + step))
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
-        progress.every(30, f"upscaler {options.scale}x", step=step, loss=total / step)
+        if progress.every(30, f"upscaler {options.scale}x", step=step, spent=passed, loss=total / number):
+            total, number = 0.0, 0
+        if save and passed - saved > 60:
+            saved = passed
+            upscaler.save(save, network, average)
     with torch.no_grad():
         for p, mean in zip(parameters, average):
             p.copy_(mean)
     network.eval()
 
 
-def _psnr(one: np.ndarray, other: np.ndarray) -> float:
-    error = float(((one.astype(float) - other.astype(float)) ** 2).mean())
+def psnr(one: ArrayLike, other: ArrayLike) -> float:
+    error = float(((np.asarray(one, float) - np.asarray(other, float)) ** 2).mean())
     return 10 * float(np.log10(255**2 / max(error, 1e-3)))
 
 
@@ -127,8 +159,8 @@ def measure(network: Upscaler, pieces: Pieces, scale: int) -> dict[str, float]:
         for suffix, rng in (("", None), (", worse", random.Random(i))):
             small = smaller(picture, scale, rng)
             large = np.asarray(small.resize(picture.size, Image.Resampling.LANCZOS))
-            rows["network" + suffix].append(_psnr(network.enlarge(np.asarray(small)[None])[0], np.asarray(picture)))
-            rows["Lanczos" + suffix].append(_psnr(large, np.asarray(picture)))
+            rows["network" + suffix].append(psnr(network.enlarge(np.asarray(small)[None])[0], np.asarray(picture)))
+            rows["Lanczos" + suffix].append(psnr(large, np.asarray(picture)))
     return {name: float(np.mean(values)) for name, values in rows.items()}
 
 
@@ -137,18 +169,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with sprites.npz")
     parser.add_argument("--scale", type=int, choices=(2, 4), required=True)
     parser.add_argument("--out", type=Path, required=True, help="the file; one that is there is trained on")
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--minutes", type=float, default=15.0, help="of the processor")
     parser.add_argument("--rate", type=float, default=Options.rate, help="less for a file that is trained on")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
-    options = Options(args.minutes, args.scale, rate=args.rate, seed=args.seed)
+    options = Options(args.minutes, args.scale, SIDES[args.scale], rate=args.rate, seed=args.seed)
     progress, pieces = Progress(args.data / "upscaler.log"), Pieces(args.data, options)
     network = upscaler.load(args.out) if args.out.exists() else Upscaler(args.scale)
     if args.minutes:
-        train(network, pieces, options, progress)
+        train(network, pieces, options, progress, args.out)
         progress.say("saved", file=args.out.name, megabytes=upscaler.save(args.out, network) / 1e6)
     progress.say(f"PSNR {args.scale}x", **measure(upscaler.load(args.out), pieces, args.scale))
 

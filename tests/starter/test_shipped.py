@@ -51,14 +51,10 @@ def test_product_reads_the_matrix():
 
 
 @pytest.mark.parametrize("scale", (2, 4))
-def test_product_reads_upscalers_alike(tmp_path, scale):
-    torch.manual_seed(0)
+def test_product_reads_upscalers_alike(scale):
     path = ROOT / f"models/ESRGAN/atelier-{scale}x.safetensors"
-    if not path.exists():
-        path = tmp_path / path.name
-        upscaler.save(path, upscaler.Upscaler(scale))
     opened, ours = rrdb({key: value.float() for key, value in load_file(path).items()}), upscaler.load(path)
-    x = torch.rand(1, 3, 16, 16)
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert opened.scale == scale
         assert torch.allclose(opened.run(x), ours(x), atol=1e-3)
