@@ -11,6 +11,7 @@ from atelier.params.capabilities import SamplerInfo
 from atelier.params.names import resolve_sampler
 from atelier.sampling.catalogue import default_catalogue
 from modules._host.attach import current, host
+from modules._host.live_dict import LiveDict
 
 
 @dataclass
@@ -82,48 +83,20 @@ def _schedules() -> list[SchedulerData]:
     ]
 
 
-class NameMap(dict):
-    """name or label -> entry, over a live list."""
-
-    def __init__(self, entries: LiveList, names: Callable[[Any], Sequence[str]], value: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self._entries, self._names, self._value = entries, names, value
-
-    def _now(self) -> dict[str, Any]:
-        return {name: self._value(entry) for entry in self._entries for name in self._names(entry)}
-
-    def __getitem__(self, key: str) -> Any:
-        return self._now()[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._now()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._now())
-
-    def __len__(self) -> int:
-        return len(self._now())
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self._now().get(key, default)
-
-    def keys(self) -> Any:
-        return self._now().keys()
-
-    def values(self) -> Any:
-        return self._now().values()
-
-    def items(self) -> Any:
-        return self._now().items()
+def _by_names(
+    entries: LiveList, names: Callable[[Any], Sequence[str]], value: Callable[[Any], Any] = lambda entry: entry
+) -> LiveDict:
+    """Each name of an entry -> its value, over a live list."""
+    return LiveDict(lambda: {name: value(entry) for entry in entries for name in names(entry)})
 
 
 all_samplers = LiveList(_samplers)
 samplers = LiveList(_samplers)
 samplers_for_img2img = LiveList(_samplers)
 schedulers = LiveList(_schedules)
-all_samplers_map = NameMap(all_samplers, lambda s: (s.name,), lambda s: s)
-samplers_map = NameMap(all_samplers, lambda s: (s.name.lower(), *(a.lower() for a in s.aliases)), lambda s: s.name)
-schedulers_map = NameMap(schedulers, lambda s: (s.name, s.label), lambda s: s)
+all_samplers_map = _by_names(all_samplers, lambda s: (s.name,))
+samplers_map = _by_names(all_samplers, lambda s: (s.name.lower(), *(a.lower() for a in s.aliases)), lambda s: s.name)
+schedulers_map = _by_names(schedulers, lambda s: (s.name, s.label))
 
 
 def set_samplers() -> None:
