@@ -220,7 +220,7 @@ def _api_and_safety() -> tuple[Option, ...]:
             "safety",
             "let everyone who reaches this machine use the program: needed for --listen without --gradio-auth",
         ),
-        Option("allow-code", "safety", "let scripts run code typed into the page"),
+        Option("allow-code", "safety", "offer the script Custom code: typed Python, on this machine alone"),
         Option("hide-ui-dir-config", "safety", "let nobody name folders of this machine"),
         Option("freeze-settings", "safety", "no setting can be changed through the page"),
         Option("freeze-settings-in-sections", "safety", "no setting of these sections can be changed", TEXT),
@@ -273,12 +273,12 @@ def _inert() -> tuple[Option, ...]:
 
 
 # Options that nothing reads yet: a test keeps this list and the code in step. Extensions still find their values.
-# allow-code: there is no Custom code script. disable-safe-unpickle: an unguarded reader is not wanted. ngrok, share,
+# disable-safe-unpickle: an unguarded reader is not wanted. ngrok, share,
 # test-server, ui-config-file, localizations-dir, use-textbox-seed, enable-insecure-extension-access: the page has
 # nothing that they govern. lowram: weights are placed by the residency alone. The others say how much is told, or
 # serve training.
 UNUSED = frozenset("""
-    administrator allow-code disable-console-progressbars disable-safe-unpickle disable-tls-verify
+    administrator disable-console-progressbars disable-safe-unpickle disable-tls-verify
     enable-insecure-extension-access gradio-debug localizations-dir log-startup lowram ngrok ngrok-options
     no-gradio-queue no-progressbar-hiding opt-channelslast share
     sub-quad-chunk-threshold sub-quad-kv-chunk-size test-server textual-inversion-templates-dir ui-config-file

@@ -79,7 +79,7 @@ class Guard:
         except PASSING:
             raise
         except Exception as error:
-            if _out_of_memory(error):
+            if is_out_of_memory(error):
                 raise
             for restore in before:
                 restore()
@@ -117,7 +117,7 @@ class Guard:
         return failure
 
 
-def _out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     # torch's own class cannot be imported here: the server side has no torch.
     return type(error).__name__ == "OutOfMemoryError"
 

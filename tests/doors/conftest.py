@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +24,13 @@ def arguments_for(folder: Path, extensions=()) -> argparse.Namespace:
     return parse(["--data-dir", str(folder)], parser, environ={})
 
 
-def host_in(folder: Path) -> Host:
+def host_in(folder: Path, **arguments: Any) -> Host:
     """A host that has imported every extension in `<folder>/extensions`. The caller closes `host.app`."""
     plugins = Plugins()
     plugins.add_hookspecs(PipelineHooks, WebHooks)
     app = make_app(folder, plugins)
     app.extensions = list_extensions(app.paths)
-    app.arguments = vars(arguments_for(folder, app.extensions))
+    app.arguments = {**vars(arguments_for(folder, app.extensions)), **arguments}
     return attach_host(app)
 
 

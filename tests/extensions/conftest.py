@@ -25,8 +25,8 @@ SMALL = {"size.width": 64, "size.height": 64, "sampling.steps": 3, "seed.seed": 
 class Bench:
     """A program without server and worker: `run` makes pictures on this thread."""
 
-    def __init__(self, data: Path) -> None:
-        self.host = host_in(data)
+    def __init__(self, data: Path, **arguments: Any) -> None:
+        self.host = host_in(data, **arguments)
         self.app = self.host.app
         self.hooks = self.app.plugins.relay
         self.services = make_services(data, hooks=self.hooks)
@@ -67,12 +67,12 @@ class Bench:
         detach()
 
 
-def bench_with(data: Path, *samples: Path) -> Bench:
+def bench_with(data: Path, *samples: Path, **arguments: Any) -> Bench:
     folder = data / "models" / "Stable-diffusion"
     write_tiny_checkpoint(folder)
     for sample in samples:
         shutil.copytree(sample, data / "extensions" / sample.name)
-    bench = Bench(data)
+    bench = Bench(data, **arguments)
     bench.build()
     return bench
 

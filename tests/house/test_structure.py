@@ -18,7 +18,8 @@ WIDE_FUNCTIONS: dict[str, str] = {
 }
 
 #: the only files that may catch every exception: each turns it into an event or a listed failure with an owner
-CATCH_ALL = {"atelier.plugins.guard", "atelier.plugins.discover", "atelier.jobs.worker", "atelier.web.server"}
+CATCH_ALL = {"atelier.plugins.guard", "atelier.plugins.discover", "atelier.jobs.worker", "atelier.web.server",
+             "modules._host.custom_code"}  # fmt: skip
 
 FLOORS = {
     "base": (), "params": ("base",), "prompts": ("base",), "imaging": ("base",), "device": ("base",),

@@ -26,6 +26,7 @@ from atelier.params.settings import SettingsSnapshot
 from atelier.store.jobs import JobRow
 from atelier.web.api.common import FAILURES, OwnedApp, image_store, json_body, json_schema_body, lists, until_ended
 from atelier.web.auth import client_of, user_of
+from atelier.web.typed_code import TITLE, code_refusal
 
 router = APIRouter(tags=["A1111: generation"], responses=dict(FAILURES))
 
@@ -60,7 +61,7 @@ async def img2img(request: Request, app: OwnedApp) -> dict[str, Any]:
 async def _generate(request: Request, app: App, kind: str) -> dict[str, Any]:
     data = await json_body(request)
     if data.get("script_name") or data.get("alwayson_scripts"):
-        check_scripts(data, kind, await lists(app))
+        check_scripts(data, kind, await lists(app), app.arguments)
     try:
         asked = await run_in_threadpool(flat_request, app, data, kind)
         ticket = await run_in_threadpool(_submit, app, asked, data, client_of(request), user_of(request))
@@ -81,13 +82,16 @@ def _submit(app: App, request: GenerationRequest, data: Mapping[str, Any], clien
     return app.submit(request, client=client, job_id=job_id, user=user)
 
 
-def check_scripts(data: Mapping[str, Any], kind: str, known: Capabilities) -> None:
-    """Raises `BadRequest` for a script that is not there, or that is named in the wrong place."""
+def check_scripts(data: Mapping[str, Any], kind: str, known: Capabilities, arguments: Mapping[str, Any]) -> None:
+    """Raises `BadRequest` for a script that is not there, or that is named in the wrong place, and `NotAllowed` for the
+    one that this server does not run."""
     here = [script for script in known.scripts if script.is_img2img == (kind == "img2img")]
     name = data.get("script_name")
     if name and find_script(str(name), kind) is not None:
         name = None
     selectable = {s.name.lower(): s.name for s in here if not s.is_alwayson}
+    if str(name).lower() == TITLE.lower() and (refused := code_refusal(arguments)) is not None:
+        raise refused
     if name and str(name).lower() not in selectable:
         raise unknown("script_name", "script", str(name), list(selectable.values()))
     always = data.get("alwayson_scripts")

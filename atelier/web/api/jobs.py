@@ -143,7 +143,7 @@ async def submit(request: Request, response: Response, app: OwnedApp) -> TicketA
         ticket = await run_in_threadpool(app.submit_job, kind, payload, client=client)
     else:
         if asked.get("script_name") or asked.get("alwayson_scripts"):
-            check_scripts(asked, kind, await lists(app))
+            check_scripts(asked, kind, await lists(app), app.arguments)
         ticket = await run_in_threadpool(_submit, app, kind, data, client, user_of(request))
     response.headers["Location"] = f"/atelier/v1/jobs/{ticket.id}"
     return TicketAnswer(id=ticket.id, position=ticket.position)
