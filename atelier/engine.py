@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -188,9 +189,10 @@ class Engine:
 
     def _generate(self, job: Job, token: CancelToken, publish: Publish, settings: SettingsSnapshot) -> dict[str, Any]:
         request = request_from_json(job.payload)
-        before = self.services.library.current
+        # Not held, so that a model whose place another takes is gone before the other works.
+        before = _weakly(self.services.library.current)
         result = generate(request, self.services, settings=settings, token=token, publish=publish, job=job.id)
-        if self.services.library.current is not before:
+        if self.services.library.current is not before():
             publish(ModelLoaded(title=self._title()))
         return result.to_json()
 
@@ -350,6 +352,10 @@ class Engine:
         self.services.library.unload()
         self.services.tools.close()
         log.info("engine closed: %s", fields(device=self.choice.device))
+
+
+def _weakly(model: LoadedModel | None) -> Callable[[], LoadedModel | None]:
+    return (lambda: None) if model is None else weakref.ref(model)
 
 
 def _add(registry: Registry[Any], entry: Any, aliases: tuple[str, ...] = ()) -> None:

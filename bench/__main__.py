@@ -18,14 +18,18 @@ import transformers
 
 from atelier.base.paths import PROGRAM
 from bench import machine
-from bench.checkpoints import write_random_checkpoint, write_random_xl
+from bench.checkpoints import write_random_checkpoint, write_random_vae, write_random_xl
+from bench.decoding import measure_large, measure_tiles
 from bench.loading import measure_loading
 from bench.networks import measure_networks
 from bench.overhead import measure_overhead
 from bench.pipeline import measure_pipeline
+from bench.previews import PreviewStudio, measure_previews, write_small_decoder
 from bench.report import Figure, table, write_report
 from bench.start import measure_start
 from bench.studio import Scene, Studio
+from bench.swaps import measure_swaps, write_pair
+from bench.texts import measure_texts
 from bench.timing import Effort
 from bench.variants import measure_variants
 
@@ -33,6 +37,10 @@ STARTER = PROGRAM / "models" / "Stable-diffusion" / "atelier-starter.safetensors
 #: pictures of the starter's own size, and small ones of a full-size model, so that a run ends in minutes
 SMALL, FULL = Scene(side=256, steps=20), Scene(side=256, steps=4)
 LARGE = Scene(side=256, steps=2)
+#: the size at which a full-size model's steps are told; two, since between them is the preview of the first
+USUAL = Scene(side=512, steps=2)
+#: pixels: a picture that is decoded in tiles, the same for a quick look, and one that is also decoded as a whole
+LARGE_SIDE, QUICK_SIDE, BOTH_SIDE = 2048, 1600, 768
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,10 @@ class Bench:
         least = self.rounds or (5 if full or self.quick else 20)
         most = self.rounds or (least + 2 if self.quick else least * 2)
         return Effort(least, most, tolerance=0.01 if full else 0.02)
+
+    def few(self) -> Effort:
+        """For what takes minutes and differs by far more than it scatters."""
+        return Effort(self.rounds or 3, self.rounds or 3, warmup=0)
 
     def models(self) -> Iterator[tuple[str, Studio, Scene, bool]]:
         """The models to measure with, each open while it is in use: name, studio, scene, whether of full size."""
@@ -66,10 +78,16 @@ class Bench:
         path = self.work / "models-xl" / "random-xl.safetensors"
         return path if path.exists() else write_random_xl(path)
 
-    def large(self, dtype: torch.dtype) -> Path:
+    def large(self, dtype: torch.dtype, seed: int = 0) -> Path:
         """A full-size random checkpoint, made once and kept in the work folder for the next time."""
-        path = self.work / "models" / f"random-{str(dtype).removeprefix('torch.')}.safetensors"
-        return path if path.exists() else write_random_checkpoint(path, dtype)
+        other = f"-{seed}" if seed else ""
+        path = self.work / "models" / f"random-{str(dtype).removeprefix('torch.')}{other}.safetensors"
+        return path if path.exists() else write_random_checkpoint(path, dtype, seed=seed)
+
+    def large_vae(self) -> Path:
+        """A checkpoint whose autoencoder alone has its full size."""
+        path = self.work / "models-vae" / "random-vae.safetensors"
+        return path if path.exists() else write_random_vae(path)
 
 
 def overhead(bench: Bench) -> Iterator[Figure]:
@@ -119,9 +137,48 @@ def start(bench: Bench) -> Iterator[Figure]:
     yield from measure_start(bench.work, bench.rounds or (2 if bench.quick else 5))
 
 
+def swaps(bench: Bench) -> Iterator[Figure]:
+    """In half precision, as on most devices, so that two of full size need no more memory than one would in full."""
+    folder = bench.work / "data-swaps"
+    if bench.quick:
+        yield from measure_swaps(write_pair(STARTER, bench.work / "models-swaps"), folder, "half", "swaps.small")
+        return
+    pair = bench.large(torch.float16), bench.large(torch.float16, seed=1)
+    yield from measure_swaps(pair, folder, "half", "swaps.full")
+
+
+def decode(bench: Bench) -> Iterator[Figure]:
+    name, path = ("small", STARTER) if bench.quick else ("full", bench.large_vae())
+    folder, name = bench.work / f"data-decode-{name}", f"decode.{name}"
+    side = QUICK_SIDE if bench.quick else LARGE_SIDE
+    yield from measure_large(path, folder, side, name, full=not bench.quick)
+    studio = Studio(folder, path)
+    try:
+        yield from measure_tiles(studio, BOTH_SIDE, bench.few(), name)
+    finally:
+        studio.close()
+
+
+def previews(bench: Bench) -> Iterator[Figure]:
+    name, path, scene = ("small", STARTER, SMALL) if bench.quick else ("full", bench.large(torch.float32), USUAL)
+    folder = bench.work / f"data-previews-{name}"
+    if not bench.quick:
+        write_small_decoder(folder / "models")
+    painter = PreviewStudio(folder, path, scene)
+    try:
+        yield from measure_previews(painter, bench.few(), f"previews.{name}", full=not bench.quick)
+    finally:
+        painter.close()
+
+
+def texts(bench: Bench) -> Iterator[Figure]:
+    for name, studio, scene, full in bench.models():
+        yield from measure_texts(studio, scene, bench.effort(full), f"texts.{name}", full)
+
+
 MEASURES: MappingProxyType[str, Callable[[Bench], Iterator[Figure]]] = MappingProxyType({
     "overhead": overhead, "diffusers": pipeline, "variants": variants, "loading": loading, "networks": networks,
-    "sdxl": sdxl, "start": start,
+    "swaps": swaps, "decode": decode, "previews": previews, "texts": texts, "sdxl": sdxl, "start": start,
 })  # fmt: skip
 
 
@@ -135,17 +192,21 @@ def parser() -> argparse.ArgumentParser:
                     "variants   memory formats, precisions, attention kernels\n"
                     "loading    time and peak memory of opening a checkpoint\n"
                     "networks   applying and removing a LoRA over one read of its weights\n"
+                    "swaps      memory after changing the checkpoint fifty times\n"
+                    "decode     peak memory of decoding 2048 x 2048 in tiles; tiles over the whole\n"
+                    "previews   live previews over the steps that they show, by method\n"
+                    "texts      conditioning of equal prompts over that of new ones\n"
                     "sdxl       a full-size SDXL: opening it, and Atelier over diffusers' own pipeline\n"
                     "start      from the command line to the first page and picture",
     )  # fmt: skip
-    made.add_argument("--quick", action="store_true", help="only the small model, in about two minutes")
+    made.add_argument("--quick", action="store_true", help="only the small model, in about four minutes")
     made.add_argument("--only", action="append", choices=tuple(MEASURES), metavar="NAME",
                       help=f"measure this alone; may be given again: {', '.join(MEASURES)}")  # fmt: skip
     made.add_argument("--json", "--output", type=Path, metavar="FILE", help="where results go (default: bench/results)")
     made.add_argument("--threads", type=int, metavar="N", help="threads of torch (default: as many as there are cores)")
     made.add_argument("--rounds", type=int, metavar="N", help="rounds of each comparison (default: until they agree)")
     made.add_argument("--work-dir", type=Path, metavar="DIR",
-                      help="keep the random full-size checkpoints (14 GB) here for the next time")  # fmt: skip
+                      help="keep the random full-size checkpoints (17 GB) here for the next time")  # fmt: skip
     return made
 
 

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+import yaml
 
-from atelier.base.files import atomic_writer
+from atelier.base.files import atomic_writer, write_text
 from atelier.families.family import Blueprint, Cut, Evidence
 from atelier.families.ldm import TEXT_PREFIX, UNET_PREFIX
 from atelier.families.sd1 import CONTEXT, FIRST, SD1, TOKENS
@@ -19,6 +20,13 @@ from atelier.families.sdxl import G_PREFIX, L_PREFIX, SDXL
 from atelier.families.sgm import LABEL
 
 VOCABULARY = 49408
+#: a Stable Diffusion 1.x of which the autoencoder alone has its full size
+VAE_ALONE = MappingProxyType({"model": {"params": {
+    "unet_config": {"params": {"model_channels": 32, "channel_mult": [1], "num_res_blocks": 1, "context_dim": 16,
+                               "attention_resolutions": [1], "num_heads": 2}},
+    "cond_stage_config": {"params": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+                                     "intermediate_size": 32}},
+}}})  # fmt: skip
 TYPES = MappingProxyType({torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"})
 
 
@@ -30,6 +38,12 @@ def write_random_checkpoint(
     evidence = Evidence({UNET_PREFIX + FIRST: (320, 4, 3, 3), TEXT_PREFIX + "text_model." + TOKENS: (VOCABULARY, 768),
                          UNET_PREFIX + CONTEXT: (320, 768)}, config=config)  # fmt: skip
     return _write(path, dict(_tensors(SD1.blueprint(evidence))), dtype, seed)
+
+
+def write_random_vae(path: Path, dtype: torch.dtype = torch.float32) -> Path:
+    """The same with hardly anything beside the autoencoder (84 million numbers), and its configuration."""
+    write_text(path.with_suffix(".yaml"), yaml.safe_dump(dict(VAE_ALONE)))
+    return write_random_checkpoint(path, dtype, VAE_ALONE)
 
 
 def write_random_xl(path: Path, dtype: torch.dtype = torch.float16, seed: int = 0) -> Path:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from atelier.base.paths import PROGRAM
+from bench.once import once
 from bench.report import Figure, figure
 from bench.timing import spread
 
@@ -17,19 +14,10 @@ MOST_TIMES_FILE = 1.15
 SMALL_FILE = 1e9
 
 
-def load_once(path: Path, dtype: str) -> dict[str, float]:
-    """What one loading took in a process of its own: seconds; bytes before, at the peak, and of the file."""
-    command = [sys.executable, "-m", "bench.load_once", str(path), dtype]
-    done = subprocess.run(command, cwd=PROGRAM, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"loading {path.name} failed: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def measure_loading(path: Path, dtype: str, rounds: int, name: str) -> Iterator[Figure]:
     """The file's pages are in the system's memory after the first, uncounted time: what is timed is the program."""
-    load_once(path, dtype)
-    found = [load_once(path, dtype) for _ in range(rounds)]
+    once("load_once", path, dtype)
+    found = [once("load_once", path, dtype) for _ in range(rounds)]
     gigabytes, stored = found[0]["file"] / 1e9, found[0]["stored"]
     # Weights that the program widens, as half precision on a CPU, need their own size and not the file's.
     room = "the file" if stored == dtype else f"the weights in {dtype}"

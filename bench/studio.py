@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from atelier.base.cancel import CancelToken
 from atelier.base.events import Event, StepDone
 from atelier.base.paths import Paths
 from atelier.checkpoints.load import LoadedModel
@@ -19,6 +21,7 @@ from atelier.params.request import GenerationRequest
 from atelier.params.settings import Settings, SettingsSnapshot
 from atelier.pipeline.hooks import PipelineHooks
 from atelier.pipeline.run import generate
+from atelier.pipeline.state import Result, Run
 from atelier.plugins.manager import Plugins
 from bench.machine import settle
 from bench.timing import Figures, StepClock
@@ -53,16 +56,20 @@ class Studio:
     """One engine with one checkpoint. Hooks are fired through the program's own relay; nobody listens to them.
 
     `precision` is "full" or "half". Pictures are encoded and kept as blobs, but not saved to the outputs.
+    `watched` is asked before each preview; usually nobody watches.
     """
 
-    def __init__(self, data: Path, checkpoint: Path, precision: str = "full") -> None:
+    def __init__(
+        self, data: Path, checkpoint: Path, precision: str = "full",
+        watched: Callable[[str], bool] = lambda job: False,
+    ) -> None:  # fmt: skip
         plugins = Plugins()
         plugins.add_hookspecs(PipelineHooks)
         paths = Paths(data=data, checkpoint_dirs=(checkpoint.parent,))
         self.engine = Engine(
             EngineConfig(
                 paths=paths, arguments={"precision": precision}, plugins=plugins, blobs=BlobStore(paths.blobs),
-                publish=lambda event: None, watched=lambda job: False, picture_saved=lambda run, picture: None,
+                publish=lambda event: None, watched=watched, picture_saved=lambda run, picture: None,
             )
         )  # fmt: skip
         self._settings = Settings(paths.settings, GROUPS).snapshot()
@@ -80,17 +87,27 @@ class Studio:
         """One picture and what it took. Without `remember_texts` the prompt is encoded anew, as in a first run."""
         if not remember_texts:
             self.engine.services.encodings.clear()
-        self.engine.services.ladder.begin_job()
         clock = StepClock(self.settle)
 
         def hear(event: Event) -> None:
             if isinstance(event, StepDone):
                 clock.mark()
 
-        request, services = scene.request(), self.engine.services
         with clock.watching(self.model.denoiser):
-            result = generate(request, services, settings=self.settings(), publish=hear, job="bench")
+            result = self.generate(scene, hear)
         return clock.figures(), np.asarray(result.images[0])
+
+    def generate(self, scene: Scene, hear: Callable[[Event], None], **settings: Any) -> Result:
+        services = self.engine.services
+        services.ladder.begin_job()
+        return generate(scene.request(), services, settings=self.settings(**settings), publish=hear, job="bench")
+
+    def run(self, scene: Scene, **settings: Any) -> Run:
+        """A run with its model, of which single steps of the recipe can be asked."""
+        token, services = CancelToken(), self.engine.services
+        made = Run(scene.request(), self.settings(**settings), services, token, lambda event: None, "bench")
+        made.model = self.model
+        return made
 
     def close(self) -> None:
         self.engine.close()

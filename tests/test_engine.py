@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 
 from atelier.base.cancel import CancelToken
 from atelier.base.errors import BadRequest, ModelMissing
+from atelier.base.events import ModelLoaded, StepDone
 from atelier.base.paths import Paths
 from atelier.engine import Engine, build
 from atelier.imaging.blobs import BlobStore
@@ -31,6 +33,7 @@ from atelier.plugins.hooks import hookimpl
 from atelier.plugins.manager import Plugins
 from atelier.prompts.tags import extract_tags
 from tests.program import data_folder
+from tests.tiny import write_tiny_checkpoint
 from tests.tiny_sdxl import write_tiny_xl
 from tests.tools.networks import write_rrdb
 
@@ -119,6 +122,25 @@ def test_a_rung_of_one_job_does_not_outlive_it(engine, data):
     assert made.capabilities().attention == "sdpa"
     made.run(Job("memory", {}), CancelToken(), lambda event: None, settings(data))
     assert made.residency.policy == "keep" and made.services.ladder.attention.choice.kernel == "sdpa"
+
+
+def test_a_model_is_gone_before_the_one_that_takes_its_place_works(engine, tmp_path):
+    data = data_folder(tmp_path)
+    write_tiny_checkpoint(data / "models" / "Stable-diffusion", "other")
+    made, alive, told = engine(data), [], []
+    usual = next(f.name for f in made.services.shelf.checkpoints() if f.stem != "other")
+    gone = weakref.ref(made.services.library.open(usual).denoiser)
+
+    def hear(event):
+        told.append(event)
+        if isinstance(event, StepDone):
+            alive.append(gone() is not None)
+
+    for name, loaded in (("other", True), ("other", False), (usual, True)):
+        told.clear()
+        made.run(job(), CancelToken(), hear, settings(data, samples_save=False, sd_model_checkpoint=name))
+        assert any(isinstance(event, ModelLoaded) for event in told) == loaded
+    assert alive and not any(alive)
 
 
 def test_the_choice_of_attention_is_made_and_told(engine, data):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from atelier.checkpoints.kept_vaes import KeptVaes
 from atelier.checkpoints.load import LoadedModel, Placement, load_checkpoint, with_vae
 from atelier.checkpoints.shelf import CheckpointFile, Shelf, VaeFile
 from atelier.device.eight_bits import DISABLE, Storage, storage_for, store
-from atelier.device.memory import free_memory
+from atelier.device.memory import free_memory, give_back
 
 log = logger(__name__)
 
@@ -149,9 +148,9 @@ class Library:
     def unload(self) -> None:
         """Closes every model and gives its memory back."""
         self.kept_vaes.drop()
-        for entry in self._open.values():
-            self._on_closed(entry.model)
-        self._open.clear()
+        while self._open:
+            self._close(next(iter(self._open)))
+        give_back()
 
     def _resolve(self, checkpoint: str | None) -> CheckpointFile:
         if not checkpoint:
@@ -184,8 +183,11 @@ class Library:
         self._on_opened(model)
 
     def _close_surplus(self) -> None:
-        while len(self._open) > max(1, self.limit, self._held):
-            self._close(next(iter(self._open)))
+        surplus = list(self._open)[: max(0, len(self._open) - max(1, self.limit, self._held))]
+        for path in surplus:
+            self._close(path)
+        if surplus:
+            give_back()
 
     def _close(self, path: Path) -> None:
         old = self._open.pop(path)
@@ -226,8 +228,7 @@ class Library:
             if wanted <= self._free_bytes():
                 break
             self._close(path)
-            # Networks and what hangs on them point at each other.
-            gc.collect()
+            give_back()
 
 
 def _path_of(vae: VaeFile | None) -> Path | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 from typing import Protocol
 
 import psutil
@@ -58,6 +61,18 @@ def empty_cache(device: torch.device) -> None:
         torch.xpu.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def give_back() -> None:
+    """What nobody holds any more goes back to the system. For moments at which much was let go, such as a closed model.
+
+    Networks and what hangs on them point at each other, so that they wait for the collector. And glibc keeps what was
+    freed in pieces below 32 MB: without this fifty changes of a checkpoint left half of its size on top.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

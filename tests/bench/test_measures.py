@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -15,14 +16,18 @@ from atelier.families.ldm_config import bundled, read_config
 from bench import __main__ as program
 from bench import machine
 from bench.bare import BareLoop, difference
-from bench.checkpoints import write_random_checkpoint, write_random_xl
+from bench.checkpoints import VAE_ALONE, write_random_checkpoint, write_random_vae, write_random_xl
+from bench.decoding import measure_large, measure_tiles
 from bench.loading import measure_loading
 from bench.networks import measure_networks
 from bench.overhead import measure_overhead
 from bench.pipeline import measure_pipeline
+from bench.previews import PreviewStudio, measure_previews, write_small_decoder
 from bench.report import Figure
 from bench.start import measure_setup_check
 from bench.studio import Scene, Studio
+from bench.swaps import measure_swaps, write_pair
+from bench.texts import measure_texts
 from bench.timing import Effort
 from bench.variants import measure_variants
 from tests.tiny import TinySizes, tiny_yaml, write_tiny_checkpoint
@@ -104,6 +109,78 @@ def test_variants_leave_the_model_as_it_was(studio):
     assert {"variants.channels_last", "variants.bfloat16", "variants.decode.channels_last"} <= set(found)
     assert {k: (v.dtype, v.stride()) for k, v in studio.model.denoiser.state_dict().items()} == before
     assert np.array_equal(studio.paint(SCENE)[1], picture)
+
+
+def test_texts(studio):
+    found = by_name(measure_texts(studio, SCENE, EFFORT, "texts.tiny", full=True))
+    assert found["texts.tiny.again"].limit == 1.0 and found["texts.tiny.first"].value > 0
+    # Of equal prompts nothing is read; of a changed negative prompt that one alone.
+    assert [found[f"texts.tiny.{asked}.texts"].value for asked in ("again", "changed")] == [0, 1]
+    assert not studio.model.text_encoder._forward_hooks
+
+
+def test_texts_that_are_not_remembered_miss_the_target(studio, monkeypatch):
+    monkeypatch.setattr(studio.engine.services.encodings, "get", lambda key: None)
+    found = by_name(measure_texts(studio, SCENE, EFFORT, "t", full=False))
+    assert [found[f"t.{asked}.texts"].verdict for asked in ("again", "changed")] == ["missed"] * 2
+    assert found["t.again"].limit is None
+
+
+def test_previews_by_every_method(tmp_path):
+    general = write_small_decoder(tmp_path / "data" / "models")
+    general.rename(general.with_name("tiny-taesd_decoder.safetensors"))
+    painter = PreviewStudio(tmp_path / "data", write_tiny_checkpoint(tmp_path / "models"), SCENE)
+    found = by_name(measure_previews(painter, EFFORT, "previews.tiny", full=True))
+    decoded = []
+    painter.studio.model.vae.decoder.register_forward_hook(lambda *_: decoded.append(method))
+    for method in ("Approx cheap", "TAESD", "Full"):
+        painter.paint(method)
+    painter.close()
+    # Previews and the finished picture, so that each method is measured by what it is named after.
+    assert len(decoded) >= 2 and set(decoded) == {"Full"}
+    shares = {f"previews.tiny.{method}" for method in ("approx_cheap", "approx_nn", "taesd", "full")}
+    assert shares <= set(found) and all(found[name].value > 0 for name in shares)
+    assert [name for name in found if found[name].limit] == ["previews.tiny.approx_cheap"]
+    assert found["previews.tiny.approx_cheap"].note.endswith("previews in 3 steps")
+
+
+def test_previews_by_a_decoder_that_is_not_there_are_not_measured(tmp_path):
+    # The general file fits no autoencoder of other sizes, and the cheap previews in its place would look fast.
+    write_small_decoder(tmp_path / "data" / "models")
+    painter = PreviewStudio(tmp_path / "data", write_tiny_checkpoint(tmp_path / "models"), SCENE)
+    with pytest.raises(RuntimeError, match="small decoder"):
+        list(measure_previews(painter, EFFORT, "previews.tiny", full=True))
+    painter.close()
+
+
+def test_tiles_and_the_whole_give_the_same_picture(studio):
+    found = by_name(measure_tiles(studio, 576, EFFORT, "decode.tiny"))
+    assert set(found) == {"decode.tiny.whole", "decode.tiny.tiles", "decode.tiny.tiles.cpu"}
+    assert float(found["decode.tiny.tiles"].note.split("difference ")[1].split("/")[0]) < 2
+
+
+def test_a_large_picture_in_a_process_of_its_own(tmp_path):
+    peak, seconds = measure_large(write_tiny_checkpoint(tmp_path), tmp_path / "data", 576, "decode", full=True)
+    assert peak.limit == 4.0 and 0 < peak.value < 4 and "runtime alone" in peak.note and seconds.value > 0
+
+
+def test_the_autoencoder_alone_is_of_full_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.checkpoints._random", lambda name, shape, generator: torch.empty(0))
+    path = write_random_vae(tmp_path / "vae.safetensors")
+    size = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + size])
+    numbers = {name: math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    own = sum(count for name, count in numbers.items() if name.startswith("first_stage_model."))
+    assert own == 83_653_863 and sum(numbers.values()) - own < 2e6
+    assert read_config(path.with_suffix(".yaml")) == VAE_ALONE
+
+
+def test_swaps_in_a_process_of_its_own(tmp_path):
+    pair = write_pair(write_tiny_checkpoint(tmp_path / "models"), tmp_path / "pair")
+    assert pair[0].read_bytes() != pair[1].read_bytes() and pair[1].with_suffix(".yaml").is_file()
+    resident, left = measure_swaps(pair, tmp_path / "data", "half", "swaps", 6)
+    assert resident.limit == 5.0 and resident.verdict == "met" and "after 6 " in resident.note
+    assert left.unit == "MB" and left.value < 10
 
 
 def test_loading_in_a_process_of_its_own(tmp_path):

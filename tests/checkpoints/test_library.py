@@ -113,6 +113,23 @@ def test_a_wrong_file_closes_nothing(models, shelf, placement):
     assert library.current.file.stem == "one"
 
 
+def test_networks_that_point_at_each_other_go_with_their_model(library):
+    one = library.open("one")
+    one.denoiser.around = [one.denoiser]
+    gone = weakref.ref(one.denoiser)
+    del one
+    gc.disable()
+    try:
+        library.open("two")
+        assert gone() is None
+        two = weakref.ref(library.current.denoiser)
+        library.current.denoiser.around = [library.current.denoiser]
+        library.unload()
+        assert two() is None and library.current is None
+    finally:
+        gc.enable()
+
+
 def test_closed_models_give_their_memory_back(library):
     dead = weakref.ref(library.open("one").denoiser)
     library.open("two")

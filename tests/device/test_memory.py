@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import psutil
 import pytest
 import torch
 
-from atelier.device.memory import free_memory, is_out_of_memory, meter_for
+from atelier.device.memory import free_memory, give_back, is_out_of_memory, meter_for
 from tests.device.fakes import CARD
 
 
@@ -36,3 +38,14 @@ def test_an_apple_gpu_gets_a_part_of_what_the_machine_has(monkeypatch, allowed, 
 def test_other_errors_are_not_taken_for_it():
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert is_out_of_memory(RuntimeError("XPU out of memory. Tried to allocate 2.00 GiB"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take freed memory back by themselves")
+def test_what_was_freed_in_pieces_goes_back_to_the_system():
+    # Every second one stays, so that no end of the heap becomes free.
+    pieces = [torch.ones(16_000) for _ in range(2000)]  # 64 kB each
+    full = psutil.Process().memory_info().rss
+    kept = pieces[::2]
+    del pieces
+    give_back()
+    assert full - psutil.Process().memory_info().rss > 40e6 and len(kept) == 1000
