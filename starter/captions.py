@@ -87,15 +87,13 @@ def vague(scene: Scene, rng: random.Random) -> str:
 
     What is left open the seed decides; and a negative prompt is mostly such a single word.
     """
-    first, draw = scene.items[0], rng.random()
-    if draw < 0.5 and scene.background != "white":
-        return _subject(scene, rng)
-    if draw < 0.75 and len({item.colour for item in scene.items} - {None}) == 1:
-        return caption(replace(scene, items=tuple(replace(item, colour=None) for item in scene.items)), rng)
-    words = [item.name for item in scene.items] + [item.colour for item in scene.items if item.colour]
+    named = [item.colour for item in scene.items if item.colour]
+    uncoloured = replace(scene, items=tuple(replace(item, colour=None) for item in scene.items))
+    words = [item.name for item in scene.items] + named
+    said = [rng.choice(words)]
     if scene.background != "white":
-        words += [scene.background, f"{scene.background} background"]
-    return rng.choice(words) if first.strength == scene.strength == 1 else caption(scene, rng)
+        said = [_subject(scene, rng), rng.choice([*words, scene.background, f"{scene.background} background"])]
+    return rng.choice([*said, caption(uncoloured, rng)] if named else said)
 
 
 def vocabulary() -> list[str]:

@@ -53,7 +53,7 @@ class Options:
     cool: bool = False
     memory: float = 0.999
     unnamed: float = 0.1
-    open_share: float = 0.2
+    open_share: float = 0.25
     strange: float = 0.5
     lean: float = 0.0
     recall: float = 0.3
@@ -122,7 +122,8 @@ class Trainer:
         alpha = self._alphas[times][:, None, None, None]
         noisy = torch.cat([alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, beside], 1)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
-        further, shown = self.pool.draw(options.recall_rows) if self.recall is not None else ([], None)
+        asked = options.recall_rows if self.recall is not None else 0
+        further, shown = self.pool.draw(asked, options.open_share) if asked else ([], None)
         both = torch.cat([ids, self.tokens(further).to(device)]) if further else ids
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             hidden = self.state.text(both).last_hidden_state
