@@ -14,17 +14,12 @@ from typing import Any
 from PIL import Image
 
 from atelier.base.paths import PROGRAM
+from starter.teach import LESSONS
 
 SOURCES = (
     ("@iconify-json/noto", "1.2.9", "Noto Emoji, Google Inc", "Apache-2.0", "every file"),
-    ("@iconify-json/twemoji", "1.2.5", "Twemoji, Twitter and contributors", "CC-BY-4.0", "autoencoder, upscalers"),
-    (
-        "@iconify-json/fluent-emoji-flat",
-        "1.2.6",
-        "Fluent Emoji, Microsoft Corporation",
-        "MIT",
-        "autoencoder, upscalers",
-    ),
+    ("@iconify-json/twemoji", "1.2.5", "Twemoji, Twitter and contributors", "CC-BY-4.0", "every file"),
+    ("@iconify-json/fluent-emoji-flat", "1.2.6", "Fluent Emoji, Microsoft Corporation", "MIT", "every file"),
     ("emojibase-data", "17.0.0", "Emojibase, Miles Johnson", "MIT", "names of the emoji, no pictures"),
 )
 """Package, version, work and author, licence, what it went into. The two further styles that `sprites` renders went
@@ -66,6 +61,24 @@ def prompts_table(groups: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def derived(folder: Path) -> str:
+    """What was measured on the files that were made from the starter, as far as they were measured."""
+    lines = []
+    siblings = folder / "siblings.json"
+    for kind, rows in (json.loads(siblings.read_text()) if siblings.exists() else {}).items():
+        cases = rows.items() if all(isinstance(row, dict) for row in rows.values()) else [("", rows)]
+        lines += [f"- {kind} {case}".rstrip() + f": {_values(row)}" for case, row in cases]
+    for kind, thing in LESSONS.items():
+        path = folder / f"{kind}.json"
+        if path.exists():
+            lines.append(f"- {kind} ({thing}): {_values(json.loads(path.read_text()))}")
+    return "\n".join(lines)
+
+
+def _values(row: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_number(value)}" for key, value in row.items())
+
+
 def sources_table() -> str:
     lines = ["| package | version | work | licence | went into |", "|---|---|---|---|---|"]
     rows = (
@@ -74,19 +87,19 @@ def sources_table() -> str:
     return "\n".join([*lines, *rows])
 
 
-def card(report: dict[str, Any], remarks: str) -> str:
+def card(report: dict[str, Any], remarks: str, made_from_it: str = "") -> str:
     """The whole page. `remarks`: what a person saw on the contact sheet and what limits the model."""
     rest = {key: value for key, value in report.items() if isinstance(value, dict) and key != "prompts"}
-    measured = "\n".join(
-        f"- {name}: " + ", ".join(f"{key} {_number(value)}" for key, value in row.items()) for name, row in rest.items()
-    )
+    measured = "\n".join(f"- {name}: {_values(row)}" for name, row in rest.items())
     return f"""# Atelier starter
 
 A small Stable Diffusion 1 in its usual layout (CLIP text encoder, KL autoencoder of factor 8, cross-attention UNet,
 v-prediction), trained from nothing on icon pictures by the scripts in `starter/`. Native size 256 x 256, fp16, 43 MB.
 It is there to try out, to teach and to test every function of the program offline. It has seen 241 things, eight
-shapes in ten colours, and nine backgrounds, and draws like an emoji font. Captions were of the form
-`a panda on a blue background`, `a red circle`, `three stars`; free wording was not in them.
+shapes and eight poses of a figure in ten colours, and nine backgrounds, and draws like an emoji font. Captions were of
+the form `a panda on a blue background`, `a (red:1.4) circle`, `three stars`, `a red waving figure`, `a fox, twemoji
+style`, or single words of these; free wording was not in them. What a prompt leaves open, such as the background, the
+seed decides.
 
 Measured with {report["checkpoint"]}, guidance {report["cfg"]}, 20 steps, one fixed seed for each prompt.
 `object`: a separate network, trained on real renders only, names what the prompt asks for; `top5`: it is
@@ -99,6 +112,13 @@ among its first five guesses; the other columns are measured on the pixels.
 ![contact sheet](../../docs/starter/sheet.jpg)
 
 {remarks.strip()}
+
+## Made from it
+
+Two siblings with further input channels (inpainting, depth) and three small networks that teach it one thing each, by
+the same scripts.
+
+{made_from_it}
 
 ## Sources
 
@@ -139,13 +159,15 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=PROGRAM, help="where models/ and docs/ are")
     args = parser.parse_args()
     report = json.loads((args.report / "report.json").read_text())
-    page = card(report, args.remarks.read_text() if args.remarks else "")
+    page = card(report, args.remarks.read_text() if args.remarks else "", derived(args.report))
     (args.root / "models/Stable-diffusion/atelier-starter.md").write_text(page)
     (args.root / "models/NOTICE-atelier.txt").write_text(notice())
     folder = args.root / "docs/starter"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    Image.open(args.report / "sheet.png").convert("RGB").save(folder / "sheet.jpg", quality=85)
+    for sheet in sorted(args.report.glob("*.png")):
+        if sheet.stem != "first":
+            Image.open(sheet).convert("RGB").save(folder / f"{sheet.stem}.jpg", quality=85)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from starter.card import GOALS, SOURCES, card, notice
+from starter.card import GOALS, SOURCES, card, derived, notice
 from starter.classifier import CLASSES, Classifier
 from starter.evaluate import mark
 from starter.measures import background_rgb, nearest_colour, object_rgb
@@ -77,10 +77,21 @@ def test_card_names_every_source_and_every_goal():
     assert "CC-BY" in notice()
 
 
+def test_card_tells_what_was_made_from_the_starter(tmp_path):
+    (tmp_path / "siblings.json").write_text('{"inpainting": {"kept, sibling": {"object": 0.75}}, "depth": {"n": 16}}')
+    (tmp_path / "lora.json").write_text('{"thing": "raccoon", "distance before": 40.25, "distance after": 12.5}')
+    assert derived(tmp_path).splitlines() == [
+        "- inpainting kept, sibling: object 0.750",
+        "- depth: n 16",
+        "- lora (raccoon): thing raccoon, distance before 40.250, distance after 12.500",
+    ]
+
+
 @pytest.mark.skipif(not SHIPPED.exists(), reason="the checkpoint is not in this checkout")
 def test_shipped_checkpoint_paints_colour_and_background():
     painter = Painter(SHIPPED)
-    pictures = painter.paint(["a red circle on a blue background", "a green square"], [3, 4], steps=8)
+    prompts = ["a red circle on a blue background", "a green square on a white background"]
+    pictures = painter.paint(prompts, [3, 4], steps=8)
     assert pictures.shape[1:] == (painter.latent_side * 8, painter.latent_side * 8, 3)
     assert [nearest_colour(background_rgb(p)) for p in pictures] == ["blue", "white"]
     assert [nearest_colour(object_rgb(p)) for p in pictures] == ["red", "green"]
