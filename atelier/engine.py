@@ -305,7 +305,7 @@ class Engine:
             return ()
         found = self.services.shelf.embeddings(model)
         usable = tuple(
-            EmbeddingInfo(e.name, e.vectors, e.width, e.step, checkpoint_name=e.trained_on)
+            EmbeddingInfo(e.name, e.vectors, e.width, e.step, e.checkpoint, e.checkpoint_name)
             for e in found.loaded.values()
         )
         return (*usable, *(EmbeddingInfo(name, 0, 0, usable=False) for name in found.skipped))

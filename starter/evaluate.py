@@ -29,6 +29,8 @@ from starter.sprites import Sprites
 from starter.world import LAYOUTS, scenes
 
 Judge = Callable[[np.ndarray], torch.Tensor]
+USUAL_CFG = 7.0
+"""What the page offers when it is opened."""
 
 
 def _views(picture: np.ndarray, prompt: Prompt) -> list[np.ndarray]:
@@ -102,10 +104,11 @@ def emphasis(painter: Painter, cfg: float) -> dict[str, float]:
 
 def negatives(painter: Painter, cfg: float) -> dict[str, float]:
     """Share of shapes whose measured colour goes away when the negative prompt names it."""
-    prompts = [f"a {name}" for name in SHAPES]
-    plain = painter.paint(prompts, [55] * len(prompts), cfg=cfg)
+    prompts = [f"a {name}" for name in SHAPES] * 3
+    seeds = [55 + i // len(SHAPES) for i in range(len(prompts))]
+    plain = painter.paint(prompts, seeds, cfg=cfg)
     before = [nearest_colour(object_rgb(picture)) for picture in plain]
-    named = painter.paint(prompts, [55] * len(prompts), negatives=before, cfg=cfg)
+    named = painter.paint(prompts, seeds, negatives=before, cfg=cfg)
     after = [nearest_colour(object_rgb(picture)) for picture in named]
     return {"n": len(prompts), "removed": float(np.mean([a != b for a, b in zip(after, before)]))}
 
@@ -151,25 +154,30 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--objects", type=int, default=200, help="only the n most common single objects")
     parser.add_argument("--side", type=int, help="side of the pictures in pixels; default: the checkpoint's own")
-    parser.add_argument("--prompts-only", action="store_true")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--prompts-only", action="store_true")
+    only.add_argument("--rest-only", action="store_true", help="all but the prompts, put into the report that is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     progress, painter = Progress(args.out / "evaluate.log"), Painter(args.checkpoint, args.side)
-    judge, prompts = classifier.load(args.data).judge, subset(args.every, args.objects)
-    table, pictures = over_prompts(painter, judge, prompts, args.cfg, progress)
-    report: dict[str, Any] = {"checkpoint": args.checkpoint.name, "cfg": args.cfg, "prompts": table}
+    target = args.out / "report.json"
+    report: dict[str, Any] = json.loads(target.read_text()) if args.rest_only else {}
+    if not args.rest_only:
+        judge, prompts = classifier.load(args.data).judge, subset(args.every, args.objects)
+        table, pictures = over_prompts(painter, judge, prompts, args.cfg, progress)
+        report = {"checkpoint": args.checkpoint.name, "cfg": args.cfg, "prompts": table}
+        sheet(pictures, 16, 96).save(args.out / "sheet.png")
+        Image.fromarray(pictures[0]).save(args.out / "first.png")
     if not args.prompts_only:
         report |= {
             "judge": classifier.accuracy(classifier.load(args.data), args.data, args.checkpoint),
-            "emphasis": emphasis(painter, args.cfg),
-            "negative prompt": negatives(painter, args.cfg),
+            **{f"emphasis, guidance {cfg:g}": emphasis(painter, cfg) for cfg in (args.cfg, USUAL_CFG)},
+            **{f"negative prompt, guidance {cfg:g}": negatives(painter, cfg) for cfg in (args.cfg, USUAL_CFG)},
             "seeds and img2img": seeds_and_strength(painter, args.cfg),
             "reconstruction": reconstruction(args.data, args.checkpoint),
         }
-    (args.out / "report.json").write_text(json.dumps(report, indent=1))
-    sheet(pictures, 16, 96).save(args.out / "sheet.png")
-    Image.fromarray(pictures[0]).save(args.out / "first.png")
+    target.write_text(json.dumps(report, indent=1))
     for name, row in report["prompts"].items():
         progress.say(name, **row)
     progress.say("rest", **{key: value for key, value in report.items() if key not in ("prompts", "checkpoint")})

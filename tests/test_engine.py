@@ -191,6 +191,24 @@ def test_small_networks_are_listed_and_leave_a_model_that_is_closed(engine, tmp_
     assert torch.equal(model.denoiser.conv_out.bias, before)
 
 
+def test_embeddings_are_told_with_what_their_file_says_once_a_model_is_open(engine, tmp_path):
+    data = data_folder(tmp_path)
+    made = engine(data=data)
+    assert made.capabilities().embeddings == ()
+    width = made.services.library.open().text_encoder.config.hidden_size
+    (data / "embeddings").mkdir(exist_ok=True)
+    told = {"name": "x", "string_to_param": {"*": torch.ones(2, width)}, "step": 9, "sd_checkpoint": "abcd",
+            "sd_checkpoint_name": "base"}  # fmt: skip
+    torch.save(told, data / "embeddings" / "style.pt")
+    save_file({"emb_params": torch.ones(1, width + 1)}, str(data / "embeddings" / "other.safetensors"))
+    made.services.shelf.scan()
+    made.services.shelf.allow_pickle = True
+    style, other = made.capabilities().embeddings
+    assert (style.name, style.vectors, style.shape, style.step, style.usable) == ("style", 2, width, 9, True)
+    assert (style.checkpoint, style.checkpoint_name) == ("abcd", "base")
+    assert (other.name, other.usable) == ("other", False)
+
+
 def test_extras_on_the_same_engine(engine, data):
     """Upscalers are listed at every refresh; a job enlarges; what is missing is a typed failure."""
     made = engine()

@@ -82,6 +82,8 @@ class Library:
         self._held = 0
         #: of the models opened inside the block that holds them
         self._in_use: set[Path] = set()
+        #: opened last to stay, not for one request alone
+        self._usual: CheckpointFile | None = None
 
     @property
     def current(self) -> LoadedModel | None:
@@ -103,18 +105,25 @@ class Library:
                 self._in_use.clear()
             self._close_surplus()
 
-    def open(self, checkpoint: str | None = None, vae: str = AUTOMATIC, vae_first: bool = True) -> LoadedModel:
+    def open(
+        self, checkpoint: str | None = None, vae: str = AUTOMATIC, vae_first: bool = True, lasting: bool = True
+    ) -> LoadedModel:
         """The named checkpoint with the named VAE, loaded if it is not open.
 
-        `checkpoint` None or "" means the current one, or the default. `vae` is a name, "Automatic" (the one of the
+        `checkpoint` None or "" means the one that was last opened as `lasting`, or the default. `vae` is a name, "Automatic" (the one of the
         command line, else the one that belongs to the checkpoint, else its own) or "None" (always its own). Without
         `vae_first` a VAE that belongs to the checkpoint comes before one that is named. Raises `NotFound`,
         `BadModelFile`, `UnknownModel`, `ForbiddenPickle` or `OutOfMemory`; the model that was current then still is.
         """
         file = self._resolve(checkpoint)
+        model = self._opened(file, self._resolve_vae(vae, file, vae_first))
+        if lasting:
+            self._usual = file
+        return model
+
+    def _opened(self, file: CheckpointFile, wanted_vae: VaeFile | None) -> LoadedModel:
         if self._held:
             self._in_use.add(file.path)
-        wanted_vae = self._resolve_vae(vae, file, vae_first)
         entry = self._open.get(file.path)
         stamp = _stamp(file.path)
         # A file that is gone leaves the loaded model as it is; a file that was replaced is loaded again.
@@ -154,7 +163,9 @@ class Library:
 
     def _resolve(self, checkpoint: str | None) -> CheckpointFile:
         if not checkpoint:
-            return self.current.file if self.current is not None else self.shelf.default_checkpoint()
+            usual = self._usual
+            still_there = usual is not None and (usual.path in self._open or usual.path.exists())
+            return usual if still_there else self.shelf.default_checkpoint()
         try:
             return self.shelf.find_checkpoint(checkpoint)
         except NotFound:

@@ -29,15 +29,17 @@ def open_models(run: Run) -> Iterator[None]:
     asked = {"hires.checkpoint": second, "refiner.checkpoint": request.refiner_checkpoint}
     asked = {field: name for field, name in asked.items() if name.lower() not in SAME}
     prefer = run.settings.sd_vae_overrides_per_model_preferences
+    # What a request alone asks for is gone with it: a setting that names nothing goes on meaning what it meant.
+    named = run.settings.sd_model_checkpoint
     if not asked:
-        run.model = run.hires_model = library.open(run.settings.sd_model_checkpoint or None, vae, prefer)
+        run.model = run.hires_model = library.open(named or None, vae, prefer, lasting=not named)
         yield
         return
     with library.holding(1 + len(asked)):
-        run.model = library.open(run.settings.sd_model_checkpoint or None, vae, prefer)
+        run.model = library.open(named or None, vae, prefer, lasting=not named)
         others = {field: _open(run, field, name) for field, name in asked.items()}
         # The model of the settings is the current one again, for whoever asks, and is the last to be closed.
-        library.open(run.model.file.name, vae, prefer)
+        library.open(run.model.file.name, vae, prefer, lasting=False)
         run.hires_model = others.get("hires.checkpoint", run.model)
         run.refiner = others.get("refiner.checkpoint")
         _check_refiner(run)
@@ -47,7 +49,8 @@ def open_models(run: Run) -> Iterator[None]:
 def _open(run: Run, field: str, name: str) -> LoadedModel:
     settings = run.settings
     try:
-        return run.services.library.open(name, settings.sd_vae, settings.sd_vae_overrides_per_model_preferences)
+        prefer = settings.sd_vae_overrides_per_model_preferences
+        return run.services.library.open(name, settings.sd_vae, prefer, lasting=False)
     except NotFound as error:
         raise BadRequest(field, error.message, remedy=error.remedy, name=name) from error
 

@@ -78,7 +78,9 @@ def reload_vae_weights(sd_model: Any = None, vae_file: Any = unspecified) -> Any
     home = host()
     name = home.options.sd_vae if vae_file is unspecified else NONE if vae_file is None else str(vae_file)
     with home.lease():
-        home.engine_services().library.open(None, name or AUTOMATIC)
+        library = home.engine_services().library
+        shown = library.current
+        library.open(None if shown is None else shown.file.name, name or AUTOMATIC, lasting=False)
     return home.model_view()
 
 

@@ -40,6 +40,19 @@ def test_open_swap_and_current(library):
     assert not torch.allclose(output(one), output(two))
 
 
+def test_a_model_for_one_request_is_not_what_no_name_means(library):
+    assert library.open("two", lasting=False).file.stem == "two"
+    assert library.open().file.stem == "one"
+    two = library.open("two")
+    library.open("one", lasting=False)
+    assert library.current.file.stem == "one" and library.open().file.stem == "two"
+    library.unload()
+    assert library.open().file.path == two.file.path
+    library.unload()
+    two.file.path.unlink()
+    assert library.open().file.stem == "one"
+
+
 def test_limit_of_open_models(library):
     library.limit = 2
     one, two = library.open("one"), library.open("two")
