@@ -28,7 +28,12 @@ WORLD = MappingProxyType(
     }
 )  # fmt: skip
 """Shares of the stages in what the starter sees."""
-BESIDE = MappingProxyType({"inpainting": ("objects",), "depth": ("objects", "concepts", "counts")})
+BESIDE = MappingProxyType(
+    {
+        "inpainting": ("objects", "concepts", "pairs"),
+        "depth": ("objects", "concepts", "counts", "pairs", "figures"),
+    }
+)
 LESSON_FILES = MappingProxyType(
     {
         "embedding": "embeddings/atelier-polar-bear.safetensors",
@@ -109,8 +114,10 @@ def sibling(kind: str) -> Callable[[Plan], list[Command]]:
     def commands(plan: Plan) -> list[Command]:
         mix = ",".join(f"{stage}=1" for stage in BESIDE[kind])
         train = _unet(plan, kind, "--kind", kind, "--start", str(plan.starter), "--mix", mix, "--recall", "0")
+        # With a caption the depth map says little that the starter does not know: it is learned where there is none.
+        unnamed = "0.5" if kind == "depth" else "0.1"
         return [
-            [*train, "--rate", "6e-4", "--cool", "--minutes", plan.of(kind)],
+            [*train, "--unnamed", unnamed, "--rate", "8e-4", "--cool", "--minutes", plan.of(kind)],
             _export(plan, kind, plan.sibling(kind)),
         ]
 

@@ -258,6 +258,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=Options.rate)
     parser.add_argument("--memory", type=float, default=Options.memory, help="of the running average, per step")
     parser.add_argument("--lean", type=float, default=Options.lean, help="0..0.5: draw noisy times more often")
+    parser.add_argument(
+        "--unnamed", type=float, default=Options.unnamed, help="share of empty captions; more teaches a sibling's map"
+    )
     parser.add_argument("--cool", action="store_true", help="let the rate fall to nothing over this chunk")
     parser.add_argument(
         "--warm-seconds", type=float, default=0.0, help="contrastive warm-up of the text encoder before this chunk"
@@ -312,6 +315,7 @@ def main() -> None:
         args.rate,
         args.cool,
         args.memory,
+        unnamed=args.unnamed,
         lean=args.lean,
         recall=args.recall,
         seed=args.seed,
