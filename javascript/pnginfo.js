@@ -8,12 +8,13 @@ window.atelier = window.atelier || {};
 
         get canvas() { return document.querySelector("#pnginfo_image atelier-canvas"); },
 
-        show(info, program = "", original = "") {
+        show({info = "", program = "", original = "", watermark = ""} = {}) {
             this.info = info;
             const host = document.getElementById("html_info_pnginfo");
             const empty = this.canvas.hasPicture ? "This picture holds no parameters." : "";
             const parts = info ? atelier.infotextParts(info) : [atelier.make("p.quiet", {}, empty)];
             if (program) parts.unshift(atelier.make("p.quiet", {}, original ? `Written by ${program}, translated.` : `Written by ${program}.`));
+            if (watermark) parts.unshift(atelier.make("p.quiet", {}, `Watermark: ${watermark}`));
             if (original) parts.push(atelier.make("details.original", {}, atelier.make("summary", {}, "What stands in the file"), atelier.make("pre", {}, original)));
             atelier.fillHtml(host, ...parts);
             document.getElementById("image_buttons_pnginfo").classList.toggle("idle", !this.canvas.hasPicture);
@@ -27,9 +28,8 @@ window.atelier = window.atelier || {};
         async taken(file) {
             this.file = file;
             atelier.fillHtml(document.getElementById("pnginfo_replay_result"));
-            if (!file) return this.show("");
-            const told = await atelier.readParameters(file);
-            this.show(told ? told.info : "", told ? told.program : "", told ? told.original : "");
+            if (!file) return this.show();
+            this.show(await atelier.readParameters(file) || {});
         },
 
         replay() {
@@ -54,6 +54,6 @@ window.atelier = window.atelier || {};
     onUiLoaded(async () => {
         const canvas = await atelier.present("#pnginfo_image atelier-canvas");
         canvas.addEventListener("picture", (event) => pnginfo.taken(event.detail));
-        pnginfo.show("");
+        pnginfo.show();
     });
 })();

@@ -83,7 +83,7 @@ window.atelier = window.atelier || {};
                 if (!file) return;
                 event.preventDefault();
                 const told = await atelier.readParameters(file);
-                if (told) atelier.panels[tab].paste(told.info);
+                if (told && told.info) atelier.panels[tab].paste(told.info);
             });
         },
     };
@@ -92,7 +92,7 @@ window.atelier = window.atelier || {};
     atelier.readParameters = async function (file) {
         try {
             const told = await atelier.api.ask("POST", "atelier/v1/page/parameters", file, "application/octet-stream");
-            if (told.info) return told;
+            if (told.info || told.watermark) return told;
             atelier.toast("This picture holds no parameters.");
         } catch (error) {
             atelier.toast(error.message, error.remedy, "error");

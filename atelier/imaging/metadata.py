@@ -62,12 +62,14 @@ def read_metadata(source: Image.Image | bytes, field: str = "image") -> Metadata
     return Metadata(infotext, items)
 
 
-def png_texts(texts: Mapping[str, str]) -> PngInfo:
-    """A `tEXt` chunk for each text, `iTXt` where Latin-1 does not do."""
+def png_texts(texts: Mapping[str, str], xmp: bytes = b"") -> PngInfo:
+    """A `tEXt` chunk for each text, `iTXt` where Latin-1 does not do, and one for an XMP packet."""
     chunks = PngInfo()
     for key, text in texts.items():
         if text:
             chunks.add_text(key, storable(text))
+    if xmp:
+        chunks.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
     return chunks
 
 

@@ -32,6 +32,7 @@ class _How:
     quality: int
     lossless: bool
     level: int
+    xmp: bytes
 
 
 def encode(
@@ -42,12 +43,14 @@ def encode(
     lossless: bool = False,
     *,
     fast: bool = False,
+    xmp: bytes = b"",
 ) -> bytes:
     """`format` is png, jpg, jpeg, webp, avif or gif; `quality` 1..100 for jpg, webp and avif; `lossless` for webp.
 
     A mapping gives several named text entries, of which formats other than PNG keep `parameters` only. What
     `image.info` holds is not written. Transparent pictures are laid on white where the format is not PNG.
-    `fast` makes PNG files a little larger in half the time. Raises `BadRequest`, `SaveFailed`.
+    `fast` makes PNG files a little larger in half the time. `xmp` is a packet for the file; GIF has no place for it.
+    Raises `BadRequest`, `SaveFailed`.
     """
     format = format.lower().lstrip(".")
     if format not in MEDIA:
@@ -59,7 +62,7 @@ def encode(
             f"A picture {side} pixels long does not fit into {format}.", remedy="Choose PNG, or make it smaller."
         )
     out = io.BytesIO()
-    how = _How(max(1, min(100, int(quality))), lossless, FAST_LEVEL if fast else LEVEL)
+    how = _How(max(1, min(100, int(quality))), lossless, FAST_LEVEL if fast else LEVEL, xmp)
     try:
         _encode_into(out, _bare(image), format, texts, how)
     except (OSError, ValueError, RuntimeError) as error:
@@ -77,18 +80,18 @@ def _bare(image: Image.Image) -> Image.Image:
 def _encode_into(out: io.BytesIO, image: Image.Image, format: str, texts: Mapping[str, str], how: _How) -> None:
     text = texts.get(KEY, "")
     if format == "png":
-        image.save(out, "PNG", pnginfo=png_texts(texts), compress_level=how.level)
+        image.save(out, "PNG", pnginfo=png_texts(texts, how.xmp), compress_level=how.level)
         return
-    image = flatten(image)
+    image, packet = flatten(image), {"xmp": how.xmp} if how.xmp else {}
     if format in ("jpg", "jpeg"):
         extra = {"exif": jpeg_exif_block(text)} if text else {}
-        image.save(out, "JPEG", quality=how.quality, **extra)
+        image.save(out, "JPEG", quality=how.quality, **extra, **packet)
     elif format == "webp":
         extra = {"exif": exif_block(text)} if text else {}
-        image.save(out, "WEBP", quality=100 if how.lossless else how.quality, lossless=how.lossless, **extra)
+        image.save(out, "WEBP", quality=100 if how.lossless else how.quality, lossless=how.lossless, **extra, **packet)
     elif format == "avif":
         extra = {"exif": exif_block(text)} if text else {}
-        image.save(out, "AVIF", quality=how.quality, **extra)
+        image.save(out, "AVIF", quality=how.quality, **extra, **packet)
     else:
         extra = {"comment": storable(text).encode("utf-8")} if text else {}
         image.save(out, "GIF", **extra)

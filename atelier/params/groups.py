@@ -35,6 +35,11 @@ class Saving:
     save_incomplete_images: bool = param(False, label="Save interrupted images")
     save_txt: bool = param(False, label="Save parameters in a text file next to each image")
     enable_pnginfo: bool = param(True, label="Write parameters into image files")
+    watermark: str = param("", label="Invisible watermark", max_length=8,
+                           help="A word of up to 8 letters, hidden in every picture and told by PNG Info. Empty hides "
+                                "none. It outlives JPEG, not cropping and resizing.")
+    provenance_note: bool = param(False, label="Write into image files that a trained model made them",
+                                  help="As XMP, in the words of the IPTC (DigitalSourceType).")
     font: str = param("", label="Font for image grids that have text", help="A file, or a name; empty takes our own.")
     grid_text_active_color: str = param("#000000", label="Text color for image grids")
     grid_text_inactive_color: str = param("#999999", label="Inactive text color for image grids")

@@ -20,6 +20,7 @@ SETTINGS = (
     "img2img_color_correction", "img2img_fix_steps", "img2img_background_color", "overlay_inpaint",
     "comma_padding_backtrack", "enable_quantization", "use_old_karras_scheduler_sigmas", "batch_cond_uncond",
     "no_dpmpp_sde_batch_determinism", "auto_vae_precision", "hires_fix_use_firstpass_conds", "upcast_attn",
+    "watermark",
 )  # fmt: skip
 #: what says nothing of how a picture was made
 IDLE = frozenset({"User", "Batch size", "Batch pos", "Time taken"})

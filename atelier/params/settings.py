@@ -45,7 +45,12 @@ class SettingsSnapshot(Mapping[str, Any]):
             declaration = self._declarations.get(key)
             if declaration is None:
                 raise unknown_setting(key, self._declarations)
-            values[key] = declaration.check(value)
+            try:
+                values[key] = declaration.check(value)
+            except BadRequest as error:
+                # Users know settings by their keys, not by the part that declares them.
+                message = error.message.removeprefix(f"{error.field}: ")
+                raise BadRequest(f"settings.{key}", message, remedy=error.remedy) from error
         return SettingsSnapshot(values, self._declarations)
 
 

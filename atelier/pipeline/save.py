@@ -12,6 +12,7 @@ from PIL import Image
 from atelier.base.errors import SaveFailed
 from atelier.base.events import PictureReady
 from atelier.base.files import write_bytes, write_text
+from atelier.base.version import PROGRAM_VERSION
 from atelier.imaging.grid import grid_shape, make_grid
 from atelier.imaging.masks import mask_composite
 from atelier.imaging.naming import (
@@ -24,6 +25,8 @@ from atelier.imaging.naming import (
     grid_stem,
     subfolder,
 )
+from atelier.imaging.provenance import provenance_note
+from atelier.imaging.watermark import embed, has_room
 from atelier.imaging.writer import MEDIA, encode, save_side_text
 from atelier.params.request import GenerationRequest
 from atelier.params.settings import SettingsSnapshot
@@ -105,6 +108,7 @@ def save_one(
     if save is not None:
         draft.save = draft.save and save
     run.services.hooks.before_save(draft=draft)
+    _mark(run, draft)
     data = _encoded(run, draft)
     path = _write(run, draft, data) if draft.save else ""
     ref = run.services.blobs.put_encoded(data, draft.image.size, MEDIA[draft.format])
@@ -144,17 +148,29 @@ def _draft(run: Run, image: Image.Image, text: str, frame: Frame | None, role: s
     )  # fmt: skip
 
 
+def _mark(run: Run, draft: PictureDraft) -> None:
+    """The last change of a picture: whatever came after would wear the mark off."""
+    word = run.settings.watermark.strip()
+    if not word or draft.role == "mask":
+        return
+    if has_room(draft.image.size):
+        draft.image = embed(draft.image, word)
+    else:
+        run.comment("The picture is too small for the invisible watermark; it carries none.")
+
+
 def _encoded(run: Run, draft: PictureDraft) -> bytes:
     """Encoded once, for the disk and for the blob store. A picture too long for its format becomes a PNG."""
     settings = run.settings
     text = draft.infotext if settings.enable_pnginfo else ""
+    note = provenance_note(run.request.kind, f"Atelier {PROGRAM_VERSION}") if settings.provenance_note else b""
     how = {"quality": settings.jpeg_quality, "lossless": settings.webp_lossless}
     try:
-        return encode(draft.image, draft.format, text, **how)
+        return encode(draft.image, draft.format, text, **how, xmp=note)
     except SaveFailed as error:
         run.comment(f"{error} It was saved as PNG.")
         draft.format = "png"
-        return encode(draft.image, "png", text)
+        return encode(draft.image, "png", text, xmp=note)
 
 
 def _write(run: Run, draft: PictureDraft, data: bytes) -> str:

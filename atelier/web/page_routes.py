@@ -44,6 +44,7 @@ class Parameters(BaseModel):
     height: int = Field(description="Height in pixels.")
     program: str = Field("", description="The program that wrote them, where it is known by its own form.")
     original: str = Field("", description="What that program wrote, as it stands in the file.")
+    watermark: str = Field("", description="The word that is hidden in the pixels; empty when there is none.")
 
 
 class SavedPicture(BaseModel):
@@ -174,7 +175,7 @@ def read_parameters(app: App, data: bytes) -> Parameters:
     if not data:
         raise BadRequest("body", "the file is empty.", remedy="Choose a picture.")
     decoded = decode(data, "picture", limit_mp=app.blobs.limit_mp)
-    told = read_picture(data)[1]
+    _, told, word = read_picture(data)
     info = told.infotext
     width, height = decoded.image.size
     try:
@@ -183,7 +184,7 @@ def read_parameters(app: App, data: bytes) -> Parameters:
         values = {}
     return Parameters(
         info=info, values={k: str(v) for k, v in values.items()}, width=width, height=height, program=told.program,
-        original=told.original,
+        original=told.original, watermark=word,
     )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 from atelier.base.cancel import CancelToken
 from atelier.base.errors import BadRequest, Interrupted, NumericFailure, OutOfMemory
 from atelier.imaging.metadata import read_metadata
+from atelier.imaging.provenance import note_of
+from atelier.imaging.watermark import detect
 from atelier.params.request import GenerationRequest
 from tests.pipeline.conftest import make_services
 
@@ -58,6 +60,21 @@ def test_a_saved_picture_carries_its_parameters(make, data):
     )
     assert "Seed: 7" in text and "Size: 64x64" in text
     assert (data / "params.txt").read_text("utf-8") == text
+
+
+def test_a_watermark_and_a_note_of_provenance_only_when_asked(make):
+    size = {"size.width": 128, "size.height": 128}
+    plain = Image.open(make(**size).pictures[0].path)
+    assert detect(plain) == "" and note_of(plain) == b""
+    asked = {"watermark": "Mine", "provenance_note": True}
+    for format, quality in (("png", 80), ("jpg", 90)):
+        result = make(**size, overrides={**asked, "samples_format": format, "jpeg_quality": quality})
+        file = Image.open(result.pictures[0].path)
+        assert detect(file) == "Mine" and b"digitalsourcetype/trainedAlgorithmicMedia" in note_of(file)
+        assert "watermark: Mine" in result.pictures[0].infotext
+    assert np.abs(np.asarray(plain).astype(int) - np.asarray(make(**size, overrides=asked).images[0])).max() <= 40
+    small = make(overrides=asked)
+    assert "too small" in " ".join(small.comments) and same(small.images[0], make().images[0])
 
 
 def test_no_saving_when_not_asked(make, data):
@@ -189,6 +206,9 @@ def test_bad_names_are_refused_with_their_field(make):
     with pytest.raises(BadRequest) as setting:
         make(**{"overrides": {"no_such": 1}})
     assert "no_such" in setting.value.field
+    with pytest.raises(BadRequest) as value:
+        make(**{"overrides": {"CLIP_stop_at_last_layers": 99}})
+    assert value.value.field == "settings.CLIP_stop_at_last_layers" and "99 is outside" in value.value.message
 
 
 def test_nan_is_a_typed_failure_and_the_next_run_succeeds(make, services):

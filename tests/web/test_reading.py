@@ -32,7 +32,7 @@ def png(packed: bool = False, **texts: str) -> bytes:
 
 def test_comfyui_in_plain_and_packed_texts():
     for packed in (False, True):
-        found, told = read_picture(png(packed, prompt=json.dumps(GRAPH), workflow="{}"))
+        found, told, _ = read_picture(png(packed, prompt=json.dumps(GRAPH), workflow="{}"))
         assert told.program == "ComfyUI" and told.infotext.startswith("a cat\nNegative prompt: a cat\nSteps: 9,")
         assert "Size: 64x32" in told.infotext and found.items["prompt"] in told.original
 

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from atelier.app import App
 from atelier.base.errors import BadRequest, Conflict
 from atelier.imaging.decode import open_image
+from atelier.imaging.provenance import note_of
 from atelier.imaging.writer import encode
 from atelier.jobs.job import Ticket
 from atelier.params.built_in_scripts import values_of_scripts
@@ -147,4 +148,7 @@ def picture_bytes(app: App, sha256: str, infotext: str, settings: SettingsSnapsh
     png = settings.samples_format == "png"
     if png and settings.enable_pnginfo:
         return data
-    return encode(open_image(data), settings.samples_format, infotext, settings.jpeg_quality, settings.webp_lossless)
+    image = open_image(data)
+    return encode(
+        image, settings.samples_format, infotext, settings.jpeg_quality, settings.webp_lossless, xmp=note_of(image)
+    )

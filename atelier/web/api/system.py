@@ -44,6 +44,7 @@ class PngInfoAnswer(BaseModel):
     parameters: dict[str, Any] = Field(description="The parameters, parsed.")
     program: str = Field("", description="The program that wrote them, where it is known by its own form.")
     original: str = Field("", description="What that program wrote, as it stands in the file.")
+    watermark: str = Field("", description="The word that is hidden in the pixels; empty when there is none.")
 
 
 @router.get("/sdapi/v1/memory", response_model=MemoryAnswer)
@@ -105,12 +106,13 @@ async def png_info(request: Request, app: OwnedApp) -> PngInfoAnswer:
 def _read_picture(app: App, text: Any) -> PngInfoAnswer:
     if not isinstance(text, str):
         raise BadRequest("image", "expected a picture as text.", remedy="Send it as base64.")
-    found, told = read_picture(decode_base64(text, "image"), "image")
+    found, told, word = read_picture(decode_base64(text, "image"), "image")
     values = parse_infotext(told.infotext, extract_styles=app.styles.extract) if told.infotext else {}
     parameters = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     return PngInfoAnswer(
-        info=told.infotext, items=dict(found.items), parameters=parameters, program=told.program, original=told.original
-    )
+        info=told.infotext, items=dict(found.items), parameters=parameters, program=told.program,
+        original=told.original, watermark=word,
+    )  # fmt: skip
 
 
 @stop_router.post("/sdapi/v1/server-kill")
