@@ -385,20 +385,12 @@ def _known_names(request: GenerationRequest, lists: Capabilities) -> dict[str, A
         raise unknown("hires.upscaler", "upscaler", hires.upscaler, upscalers)
     found["hires.upscaler"] = upscaler
     if hires.sampler or hires.scheduler:
-        try:
-            own, label = resolve_sampler(lists, hires.sampler or sampler, hires.scheduler)
-        except BadRequest as error:
-            raise _of_the_second_pass(error) from error
+        own, label = resolve_sampler(lists, hires.sampler or sampler, hires.scheduler, part="hires")
         found["hires.sampler"] = own if hires.sampler else hires.sampler
         found["hires.scheduler"] = label if hires.scheduler or label != AUTOMATIC else None
     if hires.checkpoint and hires.checkpoint.lower() not in SAME:
         found["hires.checkpoint"] = get_model(lists, hires.checkpoint, "hires.checkpoint").title
     return found
-
-
-def _of_the_second_pass(error: BadRequest) -> BadRequest:
-    field = error.field.replace("sampling.", "hires.")
-    return BadRequest(field, error.message.removeprefix(f"{error.field}: "), remedy=error.remedy)
 
 
 def _words(text: Any) -> frozenset[str]:

@@ -110,10 +110,11 @@ class Library:
     ) -> LoadedModel:
         """The named checkpoint with the named VAE, loaded if it is not open.
 
-        `checkpoint` None or "" means the one that was last opened as `lasting`, or the default. `vae` is a name, "Automatic" (the one of the
-        command line, else the one that belongs to the checkpoint, else its own) or "None" (always its own). Without
-        `vae_first` a VAE that belongs to the checkpoint comes before one that is named. Raises `NotFound`,
-        `BadModelFile`, `UnknownModel`, `ForbiddenPickle` or `OutOfMemory`; the model that was current then still is.
+        `checkpoint` None or "" means the one that was last opened as `lasting`, or the default. `vae` is a name,
+        "Automatic" (the one of the command line, else the one that belongs to the checkpoint, else its own) or "None"
+        (always its own). Without `vae_first` a VAE that belongs to the checkpoint comes before one that is named.
+        Raises `NotFound`, `BadModelFile`, `UnknownModel`, `ForbiddenPickle` or `OutOfMemory`; the model that was
+        current then still is.
         """
         file = self._resolve(checkpoint)
         model = self._opened(file, self._resolve_vae(vae, file, vae_first))

@@ -23,18 +23,19 @@ def unknown(field: str, what: str, name: str, known: Sequence[str]) -> BadReques
 
 
 def resolve_sampler(
-    capabilities: Capabilities, sampler: str | None, scheduler: str | None, *, strict: bool = True
-) -> tuple[str, str]:
+    capabilities: Capabilities, sampler: str | None, scheduler: str | None, *, strict: bool = True,
+    part: str = "sampling",
+) -> tuple[str, str]:  # fmt: skip
     """A sampler's name and a schedule's label for names such as "DPM++ 2M Karras" or `k_euler_a`.
 
     A schedule at the end of the sampler's name beats `scheduler`; the longest fitting one counts; case does not
-    matter. Unknown names raise `BadRequest` on `sampling.sampler` or `sampling.scheduler`, or without `strict` give
-    the first sampler and Automatic, as A1111 does.
+    matter. Unknown names raise `BadRequest` on `sampler` or `scheduler` of the request's `part`, or without `strict`
+    give the first sampler and Automatic, as A1111 does.
     """
     name = (sampler or "").strip()
     schedule = _find_schedule(capabilities.schedulers, (scheduler or "").strip() or AUTOMATIC)
     if schedule is None and strict:
-        raise unknown("sampling.scheduler", "schedule", scheduler or "", [s.label for s in capabilities.schedulers])
+        raise unknown(f"{part}.scheduler", "schedule", scheduler or "", [s.label for s in capabilities.schedulers])
     found = _find_sampler(capabilities.samplers, name) if name else next(iter(capabilities.samplers), None)
     if found is None:
         ending, entry = _suffix(capabilities.schedulers, name)
@@ -44,7 +45,7 @@ def resolve_sampler(
         if strict or not capabilities.samplers:
             known = [s.name for s in capabilities.samplers]
             known += [alias for s in capabilities.samplers for alias in s.aliases]
-            raise unknown("sampling.sampler", "sampler", name, known)
+            raise unknown(f"{part}.sampler", "sampler", name, known)
         found = capabilities.samplers[0]
     label = schedule.label if schedule is not None else AUTOMATIC
     if schedule is not None and schedule.name == found.options.get("scheduler"):
@@ -59,7 +60,14 @@ def find_model(capabilities: Capabilities, text: str) -> ModelInfo | None:
         if any(wanted == alias for alias in _aliases(model)):
             return model
     lower = wanted.lower()
-    return next((m for m in capabilities.models if any(lower == a.lower() for a in _aliases(m))), None)
+    found = next((m for m in capabilities.models if any(lower == a.lower() for a in _aliases(m))), None)
+    name, bracket, digits = wanted.rpartition(" [")
+    if found is None and bracket and digits.endswith("]"):
+        # Hashes are counted when a model is used first: until then a text that tells one names the file all the same.
+        found = find_model(capabilities, digits[:-1]) or find_model(capabilities, name)
+        if found is not None and found.hash and found.hash != digits[:10]:
+            return None
+    return found
 
 
 def get_model(capabilities: Capabilities, text: str, field: str) -> ModelInfo:

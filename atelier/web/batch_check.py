@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from atelier.app import App
 from atelier.base.errors import BadRequest
+from atelier.base.refs import ImageRef
+from atelier.imaging.folder import pictures_in
 from atelier.params.part_json import part_to_json
-from atelier.params.picture_batch import EXTRA, FOLDERS, AskedBatch, asked_batch
+from atelier.params.picture_batch import EXTRA, FOLDERS, AskedBatch, PictureBatch, asked_batch
 from atelier.params.request import GenerationRequest
 from atelier.web.folders import checked_folder
 
@@ -20,3 +22,20 @@ def checked_batch(app: App, request: GenerationRequest) -> AskedBatch:
         values[name] = checked_folder(app, values[name], f"{EXTRA}.{name}", exists=exists)
     again = asked_batch(request.with_values(extras={EXTRA: values}))
     return AskedBatch(again.values, asked.resume)
+
+
+def with_checked_batch(app: App, request: GenerationRequest) -> GenerationRequest:
+    """The request with its batch checked; where it has no picture of its own, the first of the batch stands for all.
+
+    Raises `BadRequest`, `BadImage`, `NotAllowed`.
+    """
+    asked = checked_batch(app, request)
+    images = request.source.images or (_first(app, asked.values),)
+    return request.with_values(**{"source.images": images}, extras={**request.extras, EXTRA: asked.to_extra()})
+
+
+def _first(app: App, batch: PictureBatch) -> ImageRef:
+    if batch.images:
+        return batch.images[0]
+    path = pictures_in(batch.folder, f"{EXTRA}.folder")[0]
+    return app.blobs.put_bytes(path.read_bytes(), f"{EXTRA}.folder")

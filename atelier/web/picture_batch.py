@@ -9,12 +9,10 @@ import gradio as gr
 
 from atelier.app import App
 from atelier.base.errors import BadRequest
-from atelier.base.refs import ImageRef
-from atelier.imaging.folder import pictures_in
 from atelier.params.field import declarations_of
 from atelier.params.picture_batch import EXTRA, TAKEN, PictureBatch
 from atelier.params.request import GenerationRequest
-from atelier.web.batch_check import checked_batch
+from atelier.web.batch_check import with_checked_batch
 from atelier.web.forms import component_for
 from atelier.web.markup import markup
 
@@ -53,12 +51,5 @@ def batch_values(app: App, told: Mapping[str, Any]) -> dict[str, Any]:
     given = told.get("batch")
     if not isinstance(given, Mapping):
         raise BadRequest(EXTRA, "its scripts did not run.", remedy="Reload the page.")
-    asked = checked_batch(app, GenerationRequest().with_values(extras={EXTRA: given}))
-    return {"source.images": (_first(app, asked.values),), "extras": {EXTRA: asked.to_extra()}}
-
-
-def _first(app: App, batch: PictureBatch) -> ImageRef:
-    if batch.images:
-        return batch.images[0]
-    path = pictures_in(batch.folder, f"{EXTRA}.folder")[0]
-    return app.blobs.put_bytes(path.read_bytes(), f"{EXTRA}.folder")
+    request = with_checked_batch(app, GenerationRequest().with_values(extras={EXTRA: given}))
+    return {"source.images": request.source.images, "extras": request.extras}

@@ -70,6 +70,19 @@ def test_a_checkpoint_in_a_sub_folder(text):
     assert find_model(CAPABILITIES, text).filename == "/m/sub/b.ckpt"
 
 
+def test_a_hash_that_is_not_known_yet_or_of_a_renamed_file():
+    assert find_model(CAPABILITIES, "b [aaaaaaaaaa]").filename == "/m/sub/b.ckpt"
+    assert find_model(CAPABILITIES, "old name [0123456789]").filename == "/m/a.safetensors"
+    assert find_model(CAPABILITIES, "a [aaaaaaaaaa]") is None and find_model(CAPABILITIES, "c [aaaaaaaaaa]") is None
+
+
+def test_the_second_pass_is_named_in_its_errors():
+    for sampler, schedule, field in (("Euler", "nope", "hires.scheduler"), ("nope", None, "hires.sampler")):
+        with pytest.raises(BadRequest) as error:
+            resolve_sampler(CAPABILITIES, sampler, schedule, part="hires")
+        assert error.value.field == field
+
+
 def test_unknown_models_are_refused():
     assert find_model(CAPABILITIES, "") is None
     with pytest.raises(BadRequest) as error:

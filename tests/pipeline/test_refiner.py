@@ -37,6 +37,13 @@ def stems(calls):
     return [stem for stem, _ in calls]
 
 
+def test_a_checkpoint_of_one_request_does_not_stay(make, two):
+    first = make()
+    other = make(overrides={"sd_model_checkpoint": "tuned"})
+    assert "Model: tuned" in other.pictures[0].infotext and not same(other.images[0], first.images[0])
+    assert same(make().images[0], first.images[0])
+
+
 def test_the_refiner_makes_the_steps_after_the_switch(make, asked, services):
     result = make(**REFINED, **{"refiner.switch_at": 0.6})
     # Ten uniform steps from timestep 999 to 0: a share of 0.6 is passed at 399 of 1000.

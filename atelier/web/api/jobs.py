@@ -33,7 +33,7 @@ from atelier.web.api.common import FAILURES, OwnedApp, follow, image_store, json
 from atelier.web.api.extras import job_request
 from atelier.web.api.generate import check_scripts, flat_request, in_flat_words
 from atelier.web.auth import client_of, user_of
-from atelier.web.batch_check import checked_batch
+from atelier.web.batch_check import with_checked_batch
 
 router = APIRouter(prefix="/atelier/v1", tags=["Jobs"], responses=dict(FAILURES))
 
@@ -161,11 +161,10 @@ def _submit(app: App, kind: str, data: Mapping[str, Any], client: str, user: str
     flat = not all(isinstance(value, Mapping) for value in asked.values())
     try:
         request = flat_request(app, asked, kind) if flat else request_from_json(asked, store=image_store(app))
-        _same_kind(kind, request)
         if EXTRA in request.extras:
             # Folders are checked for each request: whoever asks may reach less than the program.
-            extra = checked_batch(app, request).to_extra()
-            request = request.with_values(extras={**request.extras, EXTRA: extra})
+            request = with_checked_batch(app, request)
+        _same_kind(kind, request)
         return app.submit(request, client=client, priority=priority, job_id=_text(data, "id"), user=user)
     except BadRequest as error:
         raise (in_flat_words(error) if flat else error) from error

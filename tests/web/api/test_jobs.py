@@ -288,3 +288,14 @@ def test_many_waiters_need_no_threads(serve):
             return [alive.status_code, *(answer.status_code for answer in await asyncio.gather(*calls))]
 
     assert asyncio.run(many()) == [200] * 61
+
+
+def test_a_batch_from_a_folder_needs_no_other_picture(served, tmp_path):
+    Image.new("RGB", (16, 16)).save(tmp_path / "one.png")
+    body = {"kind": "img2img", "request": {"extras": {"picture_batch": {"folder": str(tmp_path)}}}}
+    answer = served.client.post(JOBS, json=body)
+    assert answer.status_code == 202, answer.text
+    asked = served.client.get(f"{JOBS}/{answer.json()['id']}").json()["request"]
+    assert len(asked["source"]["images"]) == 1
+    body["request"]["extras"]["picture_batch"]["folder"] = str(tmp_path / "nowhere")
+    assert served.client.post(JOBS, json=body).json()["fields"]["field"] == "picture_batch.folder"
