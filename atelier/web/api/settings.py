@@ -63,7 +63,8 @@ def get_options(app: OwnedApp) -> dict[str, Any]:
     known = app.capabilities()
     title = known.model if known is not None else ""
     sha256 = next((m.sha256 for m in known.models if m.title == title), "") if known is not None else ""
-    return {**found, "sd_checkpoint_hash": sha256}
+    # Until a checkpoint is chosen the setting is empty; clients look there for the one that is loaded.
+    return {**found, "sd_model_checkpoint": found["sd_model_checkpoint"] or title, "sd_checkpoint_hash": sha256}
 
 
 @router.post("/sdapi/v1/options", openapi_extra=_OPTIONS_BODY)

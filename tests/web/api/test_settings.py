@@ -13,6 +13,9 @@ def test_options_are_read_and_changed(serve):
     served = serve()
     before = served.client.get(OPTIONS).json()
     assert before["samples_format"] == "png" and before["sd_checkpoint_hash"].startswith("0123456789")
+    assert before["sd_model_checkpoint"] == "tiny.safetensors [0123456789]" and not served.app.settings.get(
+        "sd_model_checkpoint"
+    )
     answer = served.client.post(OPTIONS, json={"send_seed": False, "jpeg_quality": 70.0})
     assert answer.status_code == 200 and answer.json() is None
     after = served.client.get(OPTIONS).json()
