@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from atelier.base.cancel import CancelToken
-from atelier.base.errors import BadRequest, Interrupted
+from atelier.base.errors import AtelierError, BadRequest, Interrupted
 from atelier.base.events import Event
 from atelier.imaging.decode import open_image
 from atelier.imaging.folder import pictures_in
@@ -48,8 +48,11 @@ def postprocess(
         if run.token.ending:
             break
         run.token.clear_skip()
+        image = _read(run, name, read)
+        if image is None:
+            continue
         try:
-            _one(run, steps, name, read())
+            _one(run, steps, name, image)
         except Interrupted as stop:
             if stop.mode == "cancel":
                 raise
@@ -87,6 +90,17 @@ def _sources(run: ExtrasRun) -> list[tuple[str, Callable[[], Image.Image]]]:
 
 def _reader(run: ExtrasRun, path: Path) -> Callable[[], Image.Image]:
     return lambda: open_image(path.read_bytes(), f"input.folder.{path.name}", limit_mp=run.settings.img_max_size_mp)
+
+
+def _read(run: ExtrasRun, name: str, read: Callable[[], Image.Image]) -> Image.Image | None:
+    """None for a file of a folder that is no picture: it is told, and the others go on. Raises for a picture given."""
+    try:
+        return read()
+    except AtelierError as error:
+        if not run.request.input.folder:
+            raise
+        run.comment(f"{name} was left out: {error}")
+        return None
 
 
 def _one(run: ExtrasRun, steps: list[PostStep], name: str, image: Image.Image) -> None:

@@ -177,6 +177,16 @@ def test_folder_in_folder_out(run, tmp_path):
         run(**{**paths, "input.folder": str(tmp_path / "nowhere")})
 
 
+def test_a_file_of_a_folder_that_is_no_picture_is_left_out_and_told(run, tmp_path):
+    photo().save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    result = run(**{"input.folder": str(tmp_path), "upscale.upscaler_1": "Nearest"})
+    assert len(result.pictures) == 1 and result.state == "done"
+    assert len(result.comments) == 1 and result.comments[0].startswith("bad was left out: ")
+    with pytest.raises(BadRequest, match="not a picture"):
+        run(b"no picture", **{"upscale.upscaler_1": "Nearest"})
+
+
 def test_progress_covers_every_picture_and_a_stop_keeps_what_is_done(run):
     events, token = [], CancelToken()
 
