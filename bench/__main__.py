@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -220,6 +221,18 @@ def run(bench: Bench, names: Sequence[str]) -> list[Figure]:
     return figures
 
 
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """The program's own log would stand between the figures."""
+    log = logging.getLogger("atelier")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.rounds is not None and args.rounds < 1 or args.threads is not None and args.threads < 1:
@@ -228,9 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
     for library in (diffusers.utils.logging, transformers.utils.logging):
         library.set_verbosity_error()
-    logging.getLogger("atelier").setLevel(logging.ERROR)
     about = machine.describe()
-    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as temporary:
+    with _errors_only(), tempfile.TemporaryDirectory(prefix="atelier-bench-") as temporary:
         bench = Bench(args.work_dir or Path(temporary), args.quick, args.rounds)
         figures = run(bench, args.only or tuple(MEASURES))
     about["load_after"] = machine.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 
 import numpy as np
@@ -273,8 +274,10 @@ def test_everything_is_measured_and_written(measures, tmp_path, capsys):
 
 
 def test_one_measure_alone(measures, tmp_path):
+    log = logging.getLogger("atelier")
+    before = log.level
     program.main(["--only", "start", "--output", str(tmp_path / "r.json")])
-    assert measures == [("start", False, None)]
+    assert measures == [("start", False, None)] and log.level == before
 
 
 @pytest.mark.parametrize("words", [["--only", "speed"], ["--rounds", "0"], ["--threads", "0"], ["--nonsense"]])
