@@ -49,7 +49,7 @@ def test_a_picture_without_parameters(served):
     out = io.BytesIO()
     Image.new("L", (4, 4)).save(out, "PNG")
     body = served.client.post("/sdapi/v1/png-info", json={"image": b64(out.getvalue())}).json()
-    assert body == {"info": "", "items": {}, "parameters": {}, "program": "", "original": ""}
+    assert body == {"info": "", "items": {}, "parameters": {}, "program": "", "original": "", "watermark": ""}
 
 
 @pytest.mark.parametrize("image", ["", "!!", b64(b"no picture"), None, 5])
