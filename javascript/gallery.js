@@ -10,6 +10,7 @@ window.atelier = window.atelier || {};
             if (this.stage) return;
             this.pictures = [];
             this.index = 0;
+            this.byHand = false;
             this.image = make("img", {"data-testid": "detailed-image", alt: "", draggable: true, onclick: () => this.zoom()});
             this.hint = make("div.gallery-empty", {}, make("span.gallery-empty-mark", {}, atelier.icon("image")), make("span", {}, EMPTY));
             this.stage = make("div.preview", {tabindex: 0}, this.hint, this.image);
@@ -28,15 +29,19 @@ window.atelier = window.atelier || {};
         }
 
         // Pictures: {sha256, infotext, seed, role, width, height, path, index}. The grid stands first, as in A1111.
+        // Without `select` what a person chose stays chosen while it is there, else the first is shown.
         set(pictures, select = null) {
+            const kept = select === null && this.byHand && this.selected ? this.selected.sha256 : select;
+            this.byHand = select === null && this.byHand;
             this.pictures = [...pictures.filter((p) => p.role === "grid"), ...pictures.filter((p) => p.role !== "grid")];
-            this.index = select === null ? 0 : Math.max(0, this.pictures.findIndex((p) => p.sha256 === select));
+            this.index = kept === null ? 0 : Math.max(0, this.pictures.findIndex((p) => p.sha256 === kept));
             this.render();
         }
 
         choose(index) {
             if (!this.pictures.length) return;
             this.index = (index + this.pictures.length) % this.pictures.length;
+            this.byHand = true;
             this.render();
         }
 
