@@ -68,7 +68,7 @@ window.atelier = window.atelier || {};
             if (!cells || !cells.length) return [];
             const kept = cells.filter((cell) => cell.kept);
             const other = kept.filter((cell) => cell.largest !== 0);
-            const gone = cells.length > kept.length ? ` ${cells.length - kept.length} of then are no longer kept.` : "";
+            const gone = cells.length > kept.length ? ` ${cells.length - kept.length} of them are no longer kept.` : "";
             const differ = other.map((cell) => `${cell.place + 1} (${cell.largest === null ? "another size" : cell.largest})`).join(", ");
             const text = other.length ? `Of ${kept.length} pictures of the job these differ, by at most so much of 255: ${differ}.` : `All ${kept.length} pictures of the job are the same.`;
             return [make("p.quiet", {}, text + gone)];

@@ -76,7 +76,7 @@ def _unet(plan: Plan, run: str, *more: str) -> Command:
 def _base(plan: Plan, *more: str) -> Command:
     """From the run's own state, or else from the checkpoint that ships."""
     mix = ",".join(f"{stage}={share:g}" for stage, share in WORLD.items())
-    steady = ["--lean", "0.35", "--memory", "0.99", "--recall", "2"]
+    steady = ["--lean", "0.25", "--memory", "0.995", "--recall", "2"]
     return _unet(plan, "run", "--start", str(SHIPPED), "--mix", mix, *steady, *more)
 
 
