@@ -51,13 +51,16 @@ window.atelier = window.atelier || {};
             this.awaiting = true;
             this.setBusy(true);
             this.progress.show({text: "Waiting for the model…"});
-            const look = () => {
+        }
+
+        // Begins when the first click has been answered: until then Gradio takes no second one.
+        lookForModel() {
+            setTimeout(() => {
                 if (!this.awaiting) return;
-                if (atelier.status.waiting) return setTimeout(look, 200);
+                if (atelier.status.waiting) return this.lookForModel();
                 this.awaiting = false;
                 this.generate();
-            };
-            setTimeout(look, 200);
+            }, 200);
         }
 
         // What the controls hold is kept for the next visit; a size that nobody chose is not.
@@ -66,7 +69,7 @@ window.atelier = window.atelier || {};
         }
 
         submitted(ticket) {
-            if (this.awaiting) return;
+            if (this.awaiting) return this.lookForModel();
             const told = ticket ? JSON.parse(ticket) : null;
             if (told && told.id) {
                 if (this.running && this.job !== told.id) this.waiting.push(told.id);
@@ -373,6 +376,8 @@ window.atelier = window.atelier || {};
         pasting(values) {
             const told = this.pending || {};
             this.pending = null;
+            // A pasted size was chosen by somebody.
+            if (/\bSize: \d+x\d+/.test(told.text ?? atelier.prompts.area(this.tab, "prompt").value)) atelier.status.settled = true;
             return atelier.wire(told, values);
         }
 

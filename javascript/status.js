@@ -4,6 +4,7 @@ window.atelier = window.atelier || {};
 (function () {
     const QUICK = 800;
     const SLOW = 15000;
+    const SIZE = "[id$=_width], [id$=_height]";
     const make = atelier.make;
 
     const status = {
@@ -17,7 +18,7 @@ window.atelier = window.atelier || {};
 
         start() {
             document.addEventListener("input", (event) => {
-                if (event.isTrusted && event.target.closest && event.target.closest("[id$=_width], [id$=_height]")) this.settled = true;
+                if (event.target.closest && event.target.closest(SIZE)) this.settled = true;
             }, true);
             this.poll();
         },
@@ -53,6 +54,7 @@ window.atelier = window.atelier || {};
 
         // What the event behind that button tells: which tabs take the size of the model.
         wire() {
+            atelier.typed.begin("lists");
             const own = (tab) => ["width", "height"].every((side, index) => atelier.getNumber(`${tab}_${side}`) === this.native[index]);
             return atelier.wire({follow: Object.keys(atelier.panels).filter((tab) => !this.settled || own(tab))});
         },
@@ -60,9 +62,16 @@ window.atelier = window.atelier || {};
         // Whether the loaded model takes it: "depth", "edit", "vary", "mask".
         needs(what) { return (document.body.dataset.needs || "").split(" ").includes(what); },
 
-        // Called when lists and values have arrived.
-        filled(state) {
+        // What the event of a page that opens tells.
+        opening() {
+            atelier.typed.begin("page");
+            return atelier.wire();
+        },
+
+        // Called when lists and values have arrived, for the "page" that opens or for "lists" alone.
+        filled(state, what) {
             const told = JSON.parse(state || "{}");
+            atelier.typed.putBack(what, what === "lists" ? SIZE : "*");
             if (told.native && told.native[0]) this.native = told.native;
             this.settled = this.settled || Boolean(told.settled);
             // Controls that only some kinds of models take are shown by style.css.

@@ -23,10 +23,10 @@ from atelier.web.server import build_server
 
 #: in the order in which they are loaded: what A1111's scripts expect first, each file after those it needs
 SCRIPTS = (
-    "doors.js", "tabs.js", "api.js", "icons.js", "job.js", "status.js", "accordion.js", "progress.js", "lightbox.js",
-    "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js", "menu.js", "infotext.js", "hires.js",
-    "panel.js", "legacy.js", "img2img.js", "files.js", "extras.js", "replay.js", "pnginfo.js", "merger.js", "queue.js",
-    "pictures.js", "settings.js", "extensions.js", "start.js",
+    "doors.js", "tabs.js", "api.js", "icons.js", "job.js", "typed.js", "status.js", "accordion.js", "progress.js",
+    "lightbox.js", "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js", "menu.js", "infotext.js",
+    "hires.js", "panel.js", "legacy.js", "img2img.js", "files.js", "extras.js", "replay.js", "pnginfo.js", "merger.js",
+    "queue.js", "pictures.js", "settings.js", "extensions.js", "start.js",
 )  # fmt: skip
 #: after those of extensions
 LAST = "last.js"

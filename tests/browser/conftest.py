@@ -113,7 +113,7 @@ def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
         if request.failure != _ENDED:
             errors.append(f"{request.failure}: {request.url}")
 
-    def open_page(ready: bool = True, **context: Any) -> Any:
+    def open_page(ready: bool = True, before: Callable[[Any], None] = lambda page: None, **context: Any) -> Any:
         made = chromium.new_context(
             **{"viewport": {"width": 1400, "height": 900}, "reduced_motion": "reduce", **context}
         )
@@ -123,6 +123,7 @@ def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: None if "AbortError" in str(error) else errors.append(str(error)))
         page.on("console", told)
         page.on("requestfailed", failed)
+        before(page)
         page.goto(site.url)
         started(page, ready)
         return page

@@ -245,6 +245,56 @@ def test_light_and_dark_are_drawn(visit, width: int):
     until(page, "!document.body.classList.contains('dark')")
 
 
+def _counts_fillings(page: Any) -> None:
+    page.evaluate("""() => {
+        window.fillings = 0;
+        const filled = atelier.status.filled.bind(atelier.status);
+        atelier.status.filled = (...told) => { filled(...told); window.fillings += 1; };
+    }""")
+
+
+def test_a_size_chosen_while_that_of_the_model_is_on_its_way_stays(site: Site, visit):
+    page = visit()
+    _counts_fillings(page)
+    page.evaluate("""() => {
+        const wire = atelier.status.wire.bind(atelier.status);
+        atelier.status.settled = false;
+        atelier.status.wire = () => {
+            setTimeout(() => { atelier.setNumber("txt2img_width", 128); window.chosen = true; }, 0);
+            return wire();
+        };
+    }""")
+    # A click counts for nothing while an earlier one has no answer yet.
+    until(page, "window.chosen || document.querySelector('#refresh_lists').click()")
+    page.evaluate("window.fillings = 0")
+    until(page, "window.fillings")
+    side = site.get("/atelier/v1/capabilities")["native_size"][0]
+    assert page.evaluate("['width', 'height'].map(name => atelier.getNumber(`txt2img_${name}`))") == [128, side]
+    assert page.evaluate("atelier.status.settled")
+    generate(page, steps=1)
+    until(page, "atelier.panels.txt2img.pictures.length")
+    idle(page)
+    assert page.evaluate("atelier.panels.txt2img.pictures.find(p => p.role === 'picture').width") == 128
+
+
+def test_a_prompt_typed_before_the_page_has_its_values_stays(visit):
+    def slowly(page: Any) -> None:
+        page.route("**/queue/data*", lambda route: (page.wait_for_timeout(1500), route.continue_()))
+
+    earlier = visit()
+    earlier.fill("#txt2img_prompt textarea", "what was there last")
+    generate(earlier, steps=1)
+    idle(earlier)
+    page = visit(ready=False, before=slowly)
+    _counts_fillings(page)
+    page.fill("#txt2img_prompt textarea", "typed early")
+    assert page.evaluate("window.fillings") == 0
+    until(page, "window.fillings")
+    page.wait_for_timeout(300)
+    assert page.input_value("#txt2img_prompt textarea") == "typed early"
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_the_hires_button_enlarges_the_chosen_picture_among_the_others(visit):
     page = visit()
     page.fill("#txt2img_prompt textarea", "a panda")
