@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -67,8 +68,15 @@ class Bench:
         if not self.quick:
             yield from self._open("full", self.large(torch.float32), FULL, True)
 
-    def _open(self, name: str, path: Path, scene: Scene, full: bool) -> Iterator[tuple[str, Studio, Scene, bool]]:
-        studio = Studio(self.work / f"data-{name}", path)
+    def halves(self) -> Iterator[tuple[str, Studio, Scene, bool]]:
+        """The model of full size in half precision. Nothing with --quick."""
+        if not self.quick:
+            yield from self._open("half", self.large(torch.float16), FULL, True, "half")
+
+    def _open(
+        self, name: str, path: Path, scene: Scene, full: bool, precision: str = "full"
+    ) -> Iterator[tuple[str, Studio, Scene, bool]]:
+        studio = Studio(self.work / f"data-{name}", path, precision)
         try:
             yield name, studio, scene, full
         finally:
@@ -117,7 +125,7 @@ def loading(bench: Bench) -> Iterator[Figure]:
 
 
 def networks(bench: Bench) -> Iterator[Figure]:
-    for name, studio, _, full in bench.models():
+    for name, studio, _, full in chain(bench.models(), bench.halves()):
         folder = studio.engine.services.paths.models / "Lora"
         yield from measure_networks(studio, folder, bench.effort(full), f"networks.{name}", full)
 

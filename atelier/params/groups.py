@@ -139,7 +139,8 @@ class Img2Img:
     img2img_extra_noise: float = param(0.0, label="Extra noise multiplier for img2img and hires fix", minimum=0,
                                        maximum=1, step=0.01, infotext="Extra noise")
     img2img_color_correction: bool = param(
-        False, label="Apply color correction to img2img results to match original colors.")
+        False, label="Apply color correction to img2img results to match original colors.",
+        infotext="Color correction")
     img2img_batch_show_results_limit: int = param(
         32, label="Show the first N batch img2img results in UI", minimum=-1, maximum=1000, step=1,
         help="-1 shows all; all are saved.")

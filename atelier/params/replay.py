@@ -17,7 +17,7 @@ BLUR, ROUND = "mask blur", "mask round"
 DIGITS = 16
 #: settings that change pictures and that infotext has no key of its own for; told where they are not at their default
 SETTINGS = (
-    "img2img_color_correction", "img2img_fix_steps", "img2img_background_color", "overlay_inpaint",
+    "img2img_fix_steps", "img2img_background_color", "overlay_inpaint",
     "comma_padding_backtrack", "enable_quantization", "use_old_karras_scheduler_sigmas", "batch_cond_uncond",
     "no_dpmpp_sde_batch_determinism", "auto_vae_precision", "hires_fix_use_firstpass_conds", "upcast_attn",
     "watermark",

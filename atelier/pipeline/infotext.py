@@ -14,6 +14,7 @@ from atelier.pipeline.guidance import merging_ratio
 from atelier.pipeline.refiner import refined_passes
 from atelier.pipeline.sample import effective_sampler
 from atelier.pipeline.state import Frame, PlannedPicture, Run
+from atelier.sampling.session import OLD_RANGE
 
 #: key, and note of the run
 SOURCE_HASH = "Init image hash"
@@ -66,10 +67,18 @@ def _facts(run: Run, picture: PlannedPicture) -> dict[str, Any]:
         "VAE Decoder": run.notes.get("VAE Decoder"),
         **_other_models(run),
         **({} if model.varies else {"Image noise level": None}),
+        **({} if request.source.images else {"Color correction": None}),
+        **(_old_range(told) if settings.use_old_karras_scheduler_sigmas else {}),
     }
     if not sampler.uses_ensd or not told.get("Eta", 1):
         own["ENSD"] = None
     return {**told, **own}
+
+
+def _old_range(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The old range of sigma in the keys that every reader of infotext knows."""
+    keys = ("Schedule min sigma", "Schedule max sigma")
+    return {key: told.get(key) or sigma for key, sigma in zip(keys, OLD_RANGE)}
 
 
 def _other_models(run: Run) -> dict[str, Any]:

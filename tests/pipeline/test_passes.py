@@ -15,7 +15,9 @@ from atelier.base.cancel import CancelToken
 from atelier.base.errors import BadRequest, ModelMissing, NumericFailure
 from atelier.imaging.color import color_target, match_color
 from atelier.imaging.metadata import read_metadata
+from atelier.params.infotext import PasteRules, parse_infotext, paste
 from atelier.params.parts import SoftInpainting
+from atelier.params.request import GenerationRequest
 from atelier.pipeline.hooks import PipelineHooks
 from atelier.pipeline.preview import Previewer
 from atelier.pipeline.soft import final_mask, mix, percentile_mean
@@ -327,6 +329,20 @@ def test_a_copy_before_colour_correction(make, services, data):
     before = next((data / "outputs").rglob("*-before-color-correction.png"))
     plain = make(**{"source.images": (picture_of(services),)}).images[0]
     assert same(Image.open(before), plain)
+
+
+def test_colour_correction_and_the_old_range_of_sigma_come_back_from_the_infotext(make, services):
+    ref, settings = picture_of(services), {"img2img_color_correction": True, "use_old_karras_scheduler_sigmas": True}
+    made = make(**{"source.images": (ref,), "overrides": settings, "sampling.scheduler": "Karras"})
+    told = made.pictures[0].infotext
+    assert "Color correction: True" in told
+    assert "Schedule min sigma: 0.1, Schedule max sigma: 10.0" in told
+    overrides = paste(parse_infotext(told), GenerationRequest(), PasteRules(kind="img2img")).overrides
+    again = make(**{"source.images": (ref,), "overrides": dict(overrides), "sampling.scheduler": "Karras"})
+    assert same(again.images[0], made.images[0])
+    plain = make(**{"source.images": (ref,), "sampling.scheduler": "Karras"})
+    assert not same(plain.images[0], made.images[0])
+    assert "Color correction" not in make(overrides=settings).pictures[0].infotext
 
 
 def test_the_source_is_kept_where_asked(make, services, data):
