@@ -62,12 +62,6 @@ window.atelier = window.atelier || {};
         // Whether the loaded model takes it: "depth", "edit", "vary", "mask".
         needs(what) { return (document.body.dataset.needs || "").split(" ").includes(what); },
 
-        // What the event of a page that opens tells.
-        opening() {
-            atelier.typed.begin("page");
-            return atelier.wire();
-        },
-
         // Called when lists and values have arrived, for the "page" that opens or for "lists" alone.
         filled(state, what) {
             const told = JSON.parse(state || "{}");

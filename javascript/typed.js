@@ -4,7 +4,7 @@ window.atelier = window.atelier || {};
 (function () {
     // By field: what it held after the last change, and when that was.
     const changed = new Map();
-    const begun = {};
+    const begun = {page: 0};
 
     const read = (field) => (field.type === "checkbox" ? field.checked : field.value);
 
@@ -21,7 +21,7 @@ window.atelier = window.atelier || {};
     }, true);
 
     atelier.typed = {
-        // Values were asked for; `what` names the question.
+        // Values are asked for; `what` names the question. Of a page that opens they are asked for from the first moment.
         begin(what) { begun[what] = performance.now(); },
 
         // They are on the controls: what was changed since then, in fields that match, comes back.

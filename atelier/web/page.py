@@ -100,7 +100,7 @@ def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel
         )
     state = hidden_text("page_state")
     outputs = [*fill_outputs(quick, panels), state]
-    demo.load(opener(app, quick, panels), wire, outputs, js="() => atelier.status.opening()", **_QUIET).then(
+    demo.load(opener(app, quick, panels), wire, outputs, js="() => atelier.wire()", **_QUIET).then(
         None, state, None, js="(state) => atelier.status.filled(state, 'page')", **_QUIET
     )
     refresh = gr.Button("refresh", elem_id="refresh_lists", visible="hidden")
