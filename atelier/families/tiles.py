@@ -18,9 +18,11 @@ from torch import nn
 #: in latent cells
 TILE = 64
 OVERLAP = 16
-#: samples on each axis, and their side
-SAMPLES = 2
-SAMPLE = 32
+#: sides of all samples on one axis together. Two cover most of a small picture; of a larger one three see the middle
+#: too, where most pictures differ from their corners. More would be so small that their own edges count too much.
+SAMPLED = 64
+FEW, MANY = 2, 3
+LARGE = 96
 
 
 @dataclass
@@ -70,7 +72,7 @@ def decode_in_tiles(
 
     factor = 2 ** (len(decoder.up_blocks) - 1)
     with SharedNorms().over(layers) as norms:
-        rest(_samples(middle, SAMPLE))
+        rest(_samples(middle))
         norms.learning = False
         pixels = _joined(rest, middle, tile, overlap, (factor, 1))
     return pixels[:, :, overlap * factor : -overlap * factor, overlap * factor : -overlap * factor] if wrap else pixels
@@ -92,7 +94,7 @@ def encode_in_tiles(
         return piece
 
     with SharedNorms().over(list(encoder.down_blocks)) as norms:
-        begin(_samples(pixels, SAMPLE * factor, factor))
+        begin(_samples(pixels, factor))
         norms.learning = False
         middle = _joined(begin, pixels, tile * factor, overlap * factor, (1, factor)).to(pixels)
     middle = encoder.mid_block(middle)
@@ -110,18 +112,19 @@ def _or_same(layer: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
     return x if layer is None else layer(x)
 
 
-def _samples(x: torch.Tensor, side: int, whole: int = 1) -> torch.Tensor:  # [1, C, H, W] -> [N, C, rows, columns]
-    """Pieces spread evenly from edge to edge, at multiples of `whole`. All of x where it is no larger than they are."""
+def _samples(x: torch.Tensor, cell: int = 1) -> torch.Tensor:  # [1, C, H, W] -> [N, C, rows, columns]
+    """Pieces spread evenly from edge to edge, in whole cells of so many numbers a side. All of x where it is small."""
     height, width = x.shape[-2:]
-    if max(height, width) <= SAMPLES * side:
+    if max(height, width) <= SAMPLED * cell:
         return x
-    rows, columns = (min(side, max(length // SAMPLES // whole, 1) * whole) for length in (height, width))
 
-    def places(length: int, part: int) -> list[int]:
-        return [(length - part) * k // (SAMPLES - 1) // whole * whole for k in range(SAMPLES)]
+    def parts(length: int) -> list[slice]:
+        count = MANY if length > LARGE * cell else FEW
+        side = min(SAMPLED // count, max(length // count // cell, 1)) * cell
+        places = [(length - side) * k // (count - 1) // cell * cell for k in range(count)]
+        return [slice(place, place + side) for place in places]
 
-    corners = [(y, z) for y in places(height, rows) for z in places(width, columns)]
-    return torch.cat([x[:, :, y : y + rows, z : z + columns] for y, z in corners])
+    return torch.cat([x[:, :, rows, columns] for rows in parts(height) for columns in parts(width)])
 
 
 def _joined(
