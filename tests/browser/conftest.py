@@ -27,8 +27,13 @@ ARGS = (
 )  # fmt: skip
 #: generous, since other work may run beside the tests; what is waited for usually comes in a fraction of it
 PATIENCE = 120_000
-#: what the page itself ends: streams that have told all, and everything at a reload, of which Gradio complains
+#: what the page itself ends: streams that have told all, and everything at a reload
 _ENDED = "net::ERR_ABORTED"
+#: Gradio ends its streams when the page is left, and complains of the ends; nobody is there to see it
+_TELLS_LEAVING = """if (window === top) {
+    console.debug("atelier-page arrived");
+    addEventListener("beforeunload", () => console.debug("atelier-page leaves"));
+}"""
 
 
 @dataclass
@@ -102,11 +107,15 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
     """Opens the page as a new visitor. At the end no visitor may have met an error in the console."""
-    contexts, errors = [], []
+    contexts, errors, leaving = [], [], set()
 
     def told(message: Any) -> None:
+        if message.text == "atelier-page leaves":
+            leaving.add(message.page)
+        elif message.text == "atelier-page arrived":
+            leaving.discard(message.page)
         # Chromium itself writes a line for every refused request; those that are meant to be refused are tested.
-        if message.type == "error" and "status of 422" not in message.text:
+        elif message.type == "error" and message.page not in leaving and "status of 422" not in message.text:
             errors.append(message.text)
 
     def failed(request: Any) -> None:
@@ -123,6 +132,7 @@ def visit(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: None if "AbortError" in str(error) else errors.append(str(error)))
         page.on("console", told)
         page.on("requestfailed", failed)
+        page.add_init_script(_TELLS_LEAVING)
         before(page)
         page.goto(site.url)
         started(page, ready)

@@ -95,6 +95,16 @@ def test_a_reload_finds_the_job_again_and_a_second_browser_too(visit):
     assert "Seed: 3" in shown_info(page)
 
 
+def test_a_reload_at_once_after_generate_loses_neither_words_nor_job(visit):
+    page = visit()
+    page.fill("#txt2img_prompt textarea", "a panda")
+    generate(page, steps=150, seed=3)
+    page.reload()
+    started(page)
+    until(page, "atelier.panels.txt2img.running")
+    until(page, "document.querySelector('#txt2img_prompt textarea').value === 'a panda'")
+
+
 def shown_info(page: Any) -> str:
     shown_picture(page)
     return page.inner_text("#html_info_txt2img")
