@@ -65,10 +65,11 @@ class Scratch:
 def bake(target: Target, uses: Sequence[Use], patch: Patch, scratch: Scratch | None = None) -> list[Misfit]:
     """The layer has the changed weight and bias from now on; entries that do not fit are left out and returned.
 
+    What the layer carries already stays: another entry may be for one of several layers that this one is for.
     Low-rank changes that follow each other are added in one product. Others depend on the weight, so they see what
     came before them, in the order of the prompt.
     """
-    whole = [patch.original(module, "weight") for module in target.modules]
+    whole = [module.weight.data for module in target.modules]
     weight = whole[0] if len(whole) == 1 else torch.cat(whole)
     dtype = torch.promote_types(weight.dtype, torch.float32)
     ready = [(use, on(use.parts, weight.device, dtype)) for use in uses]
@@ -176,7 +177,7 @@ def _bake_bias(target: Target, uses: Sequence[tuple[Use, Parts]], patch: Patch) 
     rows = [module.weight.shape[0] for module in target.modules]
     fitting = [(use, delta) for use, delta in added if delta.numel() == sum(rows)]
     for index, module in enumerate(target.modules):
-        old = patch.original(module, "bias")
+        old = module.bias
         wide = torch.zeros(rows[index], device=module.weight.device) if old is None else old.float()
         for use, delta in fitting:
             wide = torch.add(wide, delta.to(wide).split(rows)[index], alpha=use.strength)

@@ -35,14 +35,6 @@ class Patch:
         self._kept: dict[tuple[int, str], _Kept] = {}
         self._handles: list[Any] = []
 
-    def original(self, module: nn.Module, name: str) -> torch.Tensor | None:
-        """The value before the first change, on the parameter's present device."""
-        now = getattr(module, name, None)
-        kept = self._kept.get((id(module), name))
-        if kept is None:
-            return None if now is None else now.data
-        return kept.original if now is None or kept.original is None else kept.original.to(now.device)
-
     def put(self, module: nn.Module, name: str, value: torch.Tensor) -> None:
         """The parameter has this value from now on, in the type that it had. The tensor itself may be taken."""
         now = getattr(module, name, None)

@@ -177,6 +177,26 @@ def test_joined_projections_of_open_clip(model, networks, write):
         assert close(layer.weight, before[index] + (up @ down)[index * 16 : index * 16 + 16])
 
 
+def test_joined_projections_beside_a_network_that_has_one_of_them(model, networks, write):
+    """Both changes are there, in either order."""
+    up, down, one, two = random(48, 3), random(3, 16), random(16, 2, seed=1), random(2, 16, seed=2)
+    write("joined", {
+        "lora_te_model_transformer_resblocks_0_attn_in_proj.lora_up.weight": up,
+        "lora_te_model_transformer_resblocks_0_attn_in_proj.lora_down.weight": down,
+    })  # fmt: skip
+    write("alone", {
+        "lora_te_text_model_encoder_layers_0_self_attn_k_proj.lora_up.weight": one,
+        "lora_te_text_model_encoder_layers_0_self_attn_k_proj.lora_down.weight": two,
+    })  # fmt: skip
+    layer = next(m for n, m in model.text_encoder.named_modules() if n.endswith("0.self_attn.k_proj"))
+    before = layer.weight.detach().clone()
+    for text in ("<lora:joined><lora:alone>", "<lora:alone><lora:joined>"):
+        networks.apply(model, tags(text))
+        assert close(layer.weight, before + (up @ down)[16:32] + one @ two)
+        networks.restore(model)
+        assert torch.equal(layer.weight, before)
+
+
 @pytest.mark.parametrize("kind", ["lora", "full", "rows"])
 def test_the_first_layer_of_an_inpainting_model_is_padded(tmp_path, networks, write, kind):
     model = open_tiny(tmp_path / "nine", sizes=TinySizes(in_channels=9))

@@ -14,7 +14,7 @@ def test_the_very_tensor_comes_back():
     with Patch() as patch:
         patch.put(layer, "weight", torch.zeros(3, 4))
         patch.put(layer, "weight", torch.ones(3, 4))
-        assert layer.weight.sum() == 12 and patch.original(layer, "weight").data_ptr() == place
+        assert layer.weight.sum() == 12 and layer.weight.data_ptr() != place
         assert patch.size == 3 * 4 * 4
     assert layer.weight.data_ptr() == place and patch.size == 0
 
@@ -22,7 +22,6 @@ def test_the_very_tensor_comes_back():
 def test_a_bias_that_was_not_there_goes_away():
     layer = nn.Linear(4, 3, bias=False)
     with Patch() as patch:
-        assert patch.original(layer, "bias") is None
         patch.put(layer, "bias", torch.ones(3))
         assert layer(torch.zeros(1, 4)).tolist() == [[1, 1, 1]] and "bias" in dict(layer.named_parameters())
     assert layer.bias is None and "bias" not in dict(layer.named_parameters())
@@ -62,7 +61,7 @@ def test_a_part_of_a_larger_piece_of_memory_stays_in_its_place():
     before, place = memory.clone(), layer.weight.data_ptr()
     with Patch() as patch:
         patch.put(layer, "weight", torch.zeros(3, 4))
-        patch.put(layer, "weight", patch.original(layer, "weight") + 1)
+        patch.put(layer, "weight", before[8:20].view(3, 4) + 1)
         assert layer.weight.data_ptr() == place and torch.equal(memory[8:20], before[8:20] + 1)
     assert torch.equal(memory, before) and layer.weight.data_ptr() == place
 
