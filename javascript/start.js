@@ -65,6 +65,8 @@ window.atelier = window.atelier || {};
     onAfterUiUpdate(showFinalSize);
 
     document.addEventListener("keydown", (event) => {
+        // What is pressed while a dialog is open is meant for the dialog: Escape closes it and ends no job.
+        if (document.querySelector("dialog[open]")) return;
         const panel = atelier.panels[atelier.tabs.current()];
         if (!panel) return;
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {

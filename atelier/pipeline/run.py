@@ -51,6 +51,9 @@ def generate(
     started = time.monotonic()
     run = Run(request, settings, services, token or CancelToken(), publish, job, nested=nested)
     run.timestamp = datetime.now().strftime("%Y%m%d%H%M%S")
+    if not nested:
+        # The page saves styles while the engine runs, and people edit the file by hand.
+        services.styles.freshen()
     with torch.no_grad(), ExitStack() as models:
         # Before anybody else: extensions see the sizes that are worked at.
         draft = RequestDraft(with_picture(run, old_sizes(request, settings)))

@@ -128,6 +128,26 @@ def refresher(app: App, quick: QuickSettings, panels: Sequence[Panel]) -> Callab
     return refreshed
 
 
+def style_offerer(app: App) -> Callable[..., Any]:
+    """(wire, chosen styles of each tab) -> their dropdowns with the styles there are. Wire: `gone`, names that were
+    deleted on this page, which are chosen no longer. Other names stay, known or not."""
+
+    def offered(wire: str, *chosen: list[str] | None) -> Any:
+        names = list(app.styles.names())
+        told = read_wire(wire).get("gone")
+        gone = {str(name) for name in told if name not in names} if isinstance(told, list) else set()
+        found = [
+            gr.update(choices=names, value=[name for name in shown if name not in gone])
+            if shown and gone.intersection(shown)
+            else gr.update(choices=names)
+            for shown in chosen
+        ]
+        # Gradio takes a list for the value where there is one dropdown.
+        return found if len(found) > 1 else found[0]
+
+    return offered
+
+
 def _kept(app: App, form: Form, client: str, alone: bool) -> Mapping[str, Any]:
     """What this browser had; for a new one what was there last, if there are no users to be told apart."""
     try:

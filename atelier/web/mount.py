@@ -20,13 +20,15 @@ from atelier.web.look import theme
 from atelier.web.page import build_page
 from atelier.web.page_routes import add_routes
 from atelier.web.server import build_server
+from atelier.web.style_routes import add_style_routes
 
 #: in the order in which they are loaded: what A1111's scripts expect first, each file after those it needs
 SCRIPTS = (
     "doors.js", "tabs.js", "api.js", "icons.js", "job.js", "typed.js", "status.js", "accordion.js", "progress.js",
-    "lightbox.js", "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js", "menu.js", "infotext.js",
-    "hires.js", "panel.js", "legacy.js", "img2img.js", "files.js", "extras.js", "replay.js", "pnginfo.js", "merger.js",
-    "queue.js", "pictures.js", "settings.js", "extensions.js", "start.js",
+    "lightbox.js", "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js",
+    "combobox.js", "styles.js", "menu.js", "infotext.js", "hires.js", "panel.js", "legacy.js", "img2img.js", "files.js",
+    "extras.js", "replay.js", "pnginfo.js", "merger.js", "queue.js", "pictures.js", "settings.js", "extensions.js",
+    "start.js",
 )  # fmt: skip
 #: after those of extensions
 LAST = "last.js"
@@ -110,6 +112,7 @@ def add_page_routes(server: FastAPI, app: App) -> None:
         return FileResponse(path, media_type=kind, headers={"Cache-Control": kept})
 
     add_routes(server, app)
+    add_style_routes(server, app)
     bundle = core_bundle()
     if bundle is not None:
 

@@ -6,12 +6,13 @@ import html
 import json
 from collections.abc import Sequence
 from types import MappingProxyType
+from typing import Any
 
 import gradio as gr
 
 from atelier.app import App
 from atelier.web.extras_submit import extras_submitter
-from atelier.web.filling import QuickSettings, fill_outputs, names_of, opener, refresher
+from atelier.web.filling import QuickSettings, fill_outputs, names_of, opener, refresher, style_offerer
 from atelier.web.forms import ExtrasForm, Form
 from atelier.web.hooks import Tab
 from atelier.web.markup import markup
@@ -107,6 +108,18 @@ def _tie(app: App, demo: gr.Blocks, quick: QuickSettings, panels: Sequence[Panel
     refresh.click(refresher(app, quick, panels), wire, outputs, js="() => atelier.status.wire()", **_QUIET).then(
         None, state, None, js="(state) => atelier.status.filled(state, 'lists')", **_QUIET
     )
+    _tie_styles(app, wire, panels)
+
+
+def _tie_styles(app: App, wire: Any, panels: Sequence[Panel]) -> None:
+    """After a change of the styles every tab offers the new list; nothing else on the page is touched."""
+    boxes = [p.form.controls["prompt.styles"].component for p in panels if "prompt.styles" in p.form.controls]
+    if boxes:
+        offer = gr.Button("offer", elem_id="offer_styles", visible="hidden")
+        offer.click(
+            style_offerer(app), [wire, *boxes], boxes, js="(...values) => atelier.styles.offering(values)",
+            trigger_mode="always_last", **_QUIET,
+        ).then(None, None, None, js="() => atelier.styles.offered()", **_QUIET)  # fmt: skip
 
 
 def _tie_extras(app: App, panel: Panel) -> None:

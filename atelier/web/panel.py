@@ -37,7 +37,7 @@ class Panel:
 #: A1111's signs, which are the texts of its buttons, and the drawings of javascript/icons.js that are shown
 _DRAWN = MappingProxyType({
     "↙️": "paste", "🗑️": "trash", "📋": "apply", "🔄": "refresh", "🎲": "dice", "♻️": "reuse", "⇅": "swap", "📐": "ruler",
-    "💾": "download", "🖼️": "image", "🎨": "mask", "📎": "words", "📦": "tag", "✨": "sparkle",
+    "💾": "download", "🖼️": "image", "🎨": "mask", "🖌️": "brush", "📎": "words", "📦": "tag", "✨": "sparkle",
 })  # fmt: skip
 
 
@@ -76,8 +76,9 @@ def toprow(panel: Panel, tools: Sequence[tuple[str, str, str, str]] = ()) -> Non
                 panel.style_apply = tool("📋", f"{tab}_style_apply", "Put the chosen styles into the prompt")
                 for sign, elem_id, title, script in tools:
                     tool(sign, elem_id, title, script)
-            with gr.Row(elem_id=f"{tab}_styles_row"):
+            with gr.Row(elem_id=f"{tab}_styles_row", elem_classes=["styles-row"]):
                 panel.form.place("prompt.styles", show_label=False, container=False, min_width=100)
+                tool("🖌️", f"{tab}_styles_edit_button", "Edit styles", f"atelier.styles.open('{tab}')")
 
 
 def _prompt(panel: Panel, name: str, path: str, hint: str, counter: str) -> None:

@@ -62,6 +62,12 @@ def test_a_saved_picture_carries_its_parameters(make, data):
     assert (data / "params.txt").read_text("utf-8") == text
 
 
+def test_a_style_that_was_saved_a_moment_ago_is_used(make, data):
+    assert make(**{"prompt.styles": ("Ink",)}).pictures[0].infotext.startswith("a cat\n")
+    (data / "styles.csv").write_text("name,prompt\nInk,ink drawing of {prompt}\n", "utf-8")
+    assert make(**{"prompt.styles": ("Ink",)}).pictures[0].infotext.startswith("ink drawing of a cat\n")
+
+
 def test_a_watermark_and_a_note_of_provenance_only_when_asked(make):
     size = {"size.width": 128, "size.height": 128}
     plain = Image.open(make(**size).pictures[0].path)

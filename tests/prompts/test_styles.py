@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,57 @@ def test_an_unreadable_file_is_named_and_never_overwritten(tmp_path: Path) -> No
     with pytest.raises(SaveFailed):
         book.save()
     assert path.read_bytes() == b"name,prompt\nx,\xff\xfe\n"
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("", False), ("\n\n", False), ("name;prompt\nInk;lines\n", True), ("\nname,prompt\nInk,lines\n", True),
+])  # fmt: skip
+def test_a_file_whose_columns_are_unknown_is_not_taken_for_an_empty_one(tmp_path: Path, text: str, told: bool) -> None:
+    (tmp_path / "styles.csv").write_text(text, "utf-8")
+    book = StyleBook([tmp_path / "styles.csv"])
+    assert book.names() == () and bool(book.problems) == told
+
+
+def test_a_book_notices_what_another_has_written(book: StyleBook, tmp_path: Path) -> None:
+    other = StyleBook(book.files)
+    with other.changing():
+        other.put(Style("Neu", "x"))
+    assert book.find("Neu") is None
+    book.freshen()
+    assert book.find("Neu") == Style("Neu", "x", "")
+    rows = book._rows
+    book.freshen()
+    assert book._rows is rows, "nothing changed, nothing is read"
+
+
+def test_only_the_file_that_differs_is_written_and_a_link_stays_one(tmp_path: Path) -> None:
+    shared, other, link = tmp_path / "shared.csv", tmp_path / "other.csv", tmp_path / "a.csv"
+    shared.write_text("name,prompt\nInk,lines\n", "utf-8")
+    other.write_text("name,prompt,remark\nOld,way,mine\n", "utf-8")
+    link.symlink_to(shared)
+    book = StyleBook([link, other])
+    with book.changing():
+        book.put(Style("Neu", "x"))
+    assert link.is_symlink() and "Neu,x," in shared.read_text("utf-8-sig")
+    assert other.read_text("utf-8") == "name,prompt,remark\nOld,way,mine\n"
+
+
+def test_what_fails_inside_a_change_leaves_no_trace(book: StyleBook) -> None:
+    before = tuple(book)
+    with pytest.raises(NotFound), book.changing():
+        book.put(Style("Neu", "x"))
+        book.remove("nobody")
+    assert tuple(book) == before == tuple(StyleBook(book.files))
+
+
+@given(st.text(max_size=12), st.text(max_size=30), st.text(max_size=30))
+def test_whatever_is_taken_comes_back_as_it_was(name: str, prompt: str, negative: str) -> None:
+    style = Style(name, prompt, negative)
+    with tempfile.TemporaryDirectory() as folder:
+        book = StyleBook([Path(folder) / "styles.csv"])
+        try:
+            book.put(style)
+        except BadRequest:
+            return
+        book.save()
+        assert tuple(StyleBook(book.files)) == (style,)

@@ -40,8 +40,9 @@ BOTH_TABS = """
 {tab}_prompt {tab}_neg_prompt {tab}_token_counter {tab}_negative_token_counter {tab}_generate {tab}_interrupt
 {tab}_skip {tab}_interrupting {tab}_toprow {tab}_prompt_container {tab}_prompt_row {tab}_neg_prompt_row
 {tab}_actions_column {tab}_generate_box {tab}_tools {tab}_clear_prompt {tab}_style_apply {tab}_styles
-{tab}_styles_row {tab}_settings {tab}_results {tab}_results_panel {tab}_sampling {tab}_scheduler {tab}_steps
-{tab}_width {tab}_height {tab}_res_switch_btn {tab}_batch_count {tab}_batch_size {tab}_cfg_scale {tab}_seed
+{tab}_styles_row {tab}_styles_edit_button {tab}_settings {tab}_results {tab}_results_panel
+{tab}_sampling {tab}_scheduler {tab}_steps {tab}_width {tab}_height {tab}_res_switch_btn
+{tab}_batch_count {tab}_batch_size {tab}_cfg_scale {tab}_seed
 {tab}_random_seed {tab}_reuse_seed {tab}_subseed_show {tab}_subseed {tab}_random_subseed {tab}_reuse_subseed
 {tab}_subseed_strength {tab}_seed_resize_from_w {tab}_seed_resize_from_h {tab}_override_settings
 {tab}_script_container {tab}_gallery {tab}_gallery_container image_buttons_{tab} save_{tab}

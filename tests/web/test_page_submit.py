@@ -174,6 +174,16 @@ def test_styles_are_written_into_the_prompt(page):
     assert answer == ("a cat, ink drawing", "photo", [])
 
 
+def test_both_tabs_offer_new_styles_and_forget_deleted_ones(page):
+    page.app.styles.put(Style("later", "x"))
+    chosen = {"txt2img_styles": ["lost", "own", "later"], "img2img_styles": ["own"]}
+    first, second = page.press("offer_styles", {"gone": ["lost", "later", 5]}, **chosen)
+    assert "later" in first["choices"] and first["choices"] == second["choices"]
+    # What was deleted and is there again stays chosen, and so does what nobody here has deleted.
+    assert first["value"] == ["own", "later"] and "value" not in second
+    assert "value" not in page.press("offer_styles", {"gone": "x"}, **chosen)[0]
+
+
 def test_half_typed_values_are_not_kept(page):
     page.press("txt2img_keep", {"client": "tester"}, txt2img_prompt="kept")
     page.press("txt2img_keep", {"client": "tester"}, txt2img_prompt="lost", txt2img_steps=5000)
