@@ -15,6 +15,8 @@ window.atelier = window.atelier || {};
         tag: "M4 4h8l8 8-8 8-8-8zM8 8h.01",
         ruler: "M3 16 16 3l5 5L8 21zM7 12l2 2M10 9l3 3M13 6l2 2",
         download: "M12 4v11M7 11l5 5 5-5M5 20h14",
+        parcel: "M4 8h16v12H4zM4 8l3-4h10l3 4M12 4v8M9 12h6",
+        folder: "M3 6h6l2 3h10v10H3z",
         image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9h.01",
         brush: "M14 5l5 5-8 8H6v-5zM6 18l-2 2M12 7l5 5",
         mask: "M5 19c0-3 2-4 4-4s3 1 3 3-3 3-7 2M10.5 14 19 4l1 1-8 11",

@@ -335,16 +335,6 @@ window.atelier = window.atelier || {};
             if (buttons) buttons.classList.toggle("idle", !picture);
         }
 
-        download() {
-            const picture = this.gallery.selected;
-            if (!picture) return;
-            const name = (picture.path || "").split(/[\\/]/).pop() || `${picture.sha256.slice(0, 12)}.png`;
-            const link = make("a", {href: atelier.api.pictureUrl(picture.sha256), download: name});
-            document.body.append(link);
-            link.click();
-            link.remove();
-        }
-
         reuse() {
             const picture = this.gallery.selected;
             if (picture) this.paste(picture.infotext);

@@ -26,9 +26,9 @@ from atelier.web.style_routes import add_style_routes
 SCRIPTS = (
     "doors.js", "tabs.js", "api.js", "icons.js", "job.js", "typed.js", "status.js", "accordion.js", "progress.js",
     "lightbox.js", "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js",
-    "combobox.js", "styles.js", "menu.js", "infotext.js", "hires.js", "panel.js", "legacy.js", "img2img.js", "files.js",
-    "extras.js", "replay.js", "pnginfo.js", "merger.js", "queue.js", "pictures.js", "settings.js", "extensions.js",
-    "start.js",
+    "combobox.js", "styles.js", "menu.js", "infotext.js", "hires.js", "panel.js", "parcels.js", "legacy.js",
+    "img2img.js", "files.js", "extras.js", "replay.js", "pnginfo.js", "merger.js", "queue.js", "pictures.js",
+    "settings.js", "extensions.js", "start.js",
 )  # fmt: skip
 #: after those of extensions
 LAST = "last.js"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from PIL import Image
@@ -18,6 +18,8 @@ from atelier.base.errors import AtelierError, BadRequest, NotFound
 from atelier.imaging.decode import decode, open_image
 from atelier.store.pictures import PictureRow
 from atelier.web.api.common import json_body
+from atelier.web.api.jobs import pictures_of
+from atelier.web.desk import show_folder
 from atelier.web.pasting import read_infotext
 from atelier.web.reading import read_picture
 from atelier.web.tokens import TokenCounter
@@ -75,6 +77,15 @@ class SettingsChanged(BaseModel):
     job: str | None = Field(None, description="The job that loads a model.")
 
 
+class Folder(BaseModel):
+    folder: str = Field(description="The folder that was opened.")
+
+
+class FolderQuestion(BaseModel):
+    tab: Literal["txt2img", "img2img", "extras"] = Field(description="Whose pictures.")
+    job: str = Field("", max_length=200, description="Where this job's pictures are, if they were saved.")
+
+
 class ExtensionView(BaseModel):
     name: str = Field(description="Name of the folder.")
     builtin: bool = Field(description="Whether it comes with the program.")
@@ -111,10 +122,26 @@ def add_routes(server: FastAPI, app: App) -> None:
         job = change.ticket.id if change.ticket is not None else None
         return SettingsChanged(changed=list(change.changed), restart=restart, job=job)
 
+    @server.post(f"{PREFIX}/folder", response_model=Folder, tags=["Page"])
+    def open_folder(question: FolderQuestion) -> Folder:
+        """Opens the folder of the pictures on the screen of the machine on which the program runs."""
+        folder = _folder_of(app, question)
+        show_folder(folder, app.arguments)
+        return Folder(folder=str(folder))
+
     @server.get(f"{PREFIX}/extensions", response_model=list[ExtensionView], tags=["Page"])
     def extensions() -> list[ExtensionView]:
         """Every extension that was found, with what went wrong in it."""
         return [view_of(app, extension) for extension in app.extensions]
+
+
+def _folder_of(app: App, question: FolderQuestion) -> Path:
+    """Where the job's last picture lies, else where those of the tab are saved."""
+    row = app.records.find(question.job) if question.job else None
+    paths = [Path(p.path) for p in pictures_of(app, row)] if row is not None else []
+    saved_there = [path.parent for path in paths if path.is_file()]
+    folder = app.settings.get("outdir_samples") or app.settings.get(f"outdir_{question.tab}_samples")
+    return saved_there[-1] if saved_there else app.paths.data / folder
 
 
 def _add_pictures(server: FastAPI, app: App) -> None:

@@ -28,6 +28,8 @@ class Panel:
     ticket: Any = None
     #: the ScriptArea of extensions, or None
     area: Any = None
+    #: folders can be opened for who looks at the page
+    desk: bool = False
 
     @property
     def tab(self) -> str:
@@ -37,7 +39,8 @@ class Panel:
 #: A1111's signs, which are the texts of its buttons, and the drawings of javascript/icons.js that are shown
 _DRAWN = MappingProxyType({
     "↙️": "paste", "🗑️": "trash", "📋": "apply", "🔄": "refresh", "🎲": "dice", "♻️": "reuse", "⇅": "swap", "📐": "ruler",
-    "💾": "download", "🖼️": "image", "🎨": "mask", "🖌️": "brush", "📎": "words", "📦": "tag", "✨": "sparkle",
+    "💾": "download", "🗃️": "parcel", "📂": "folder", "🖼️": "image", "🎨": "mask", "🖌️": "brush", "📎": "words",
+    "📦": "tag", "✨": "sparkle",
 })  # fmt: skip
 
 
@@ -116,8 +119,11 @@ def results(
                 _element("atelier-progress", tab, f"{tab}_progress")
                 _element("atelier-gallery", tab, f"{tab}_gallery")
             with gr.Row(elem_id=f"image_buttons_{tab}", elem_classes=["image-buttons"]):
-                act = f"atelier.panels.{tab}"
-                tool("💾", f"save_{tab}", "Download the picture", f"{act}.download()")
+                act, take = f"atelier.panels.{tab}", "atelier.parcels"
+                if panel.desk:
+                    tool("📂", f"{tab}_open_folder", "Open the folder of the pictures", f"{take}.folder({act})")
+                tool("💾", f"save_{tab}", "Download the picture", f"{take}.one({act})")
+                tool("🗃️", f"save_zip_{tab}", "Download all pictures as a zip file", f"{take}.all({act})")
                 for sign, place, title in sends:
                     tool(sign, f"{tab}_send_to_{place}", title, f"{act}.sendTo('{place}')")
                 for further in tools:

@@ -26,6 +26,7 @@ from atelier.web.api import (
     jobs,
     merging,
     models,
+    parcels,
     pictures,
     progress,
     replay,
@@ -40,7 +41,7 @@ log = logger(__name__)
 
 ROUTERS = (
     generate.router, extras.router, progress.router, models.router, settings.router, system.router, jobs.router,
-    merging.router, replay.router, pictures.router, scripts.router, files.router,
+    parcels.router, merging.router, replay.router, pictures.router, scripts.router, files.router,
 )  # fmt: skip
 
 

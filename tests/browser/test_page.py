@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import statistics
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ def test_a_prompt_becomes_a_picture(site: Site, visit):
     assert PROMPT in info and "Steps: 12" in info and "Seed: 5" in info
     assert "Time taken" in page.inner_text("#html_log_txt2img")
     assert len(list((site.data / "outputs").rglob("*.png"))) == 1
+    with page.expect_download() as parcel:
+        page.click("#save_zip_txt2img")
+    with zipfile.ZipFile(parcel.value.path()) as archive:
+        assert [Image.open(archive.open(name)).size for name in archive.namelist()] == [(side, side)]
 
 
 def test_every_tab_is_there_before_it_is_opened(visit):

@@ -214,13 +214,13 @@ def list_jobs(
 def get_job(id: str, app: OwnedApp) -> JobDetails:
     row = app.executor.row(id)
     view = _view(app, row, app.executor.queued())
-    return JobDetails(**view.model_dump(), request=row.payload, result=row.result, pictures=_pictures(app, row))
+    return JobDetails(**view.model_dump(), request=row.payload, result=row.result, pictures=pictures_of(app, row))
 
 
 @router.get("/jobs/{id}/pictures", response_model=list[PictureView])
 def get_pictures(id: str, app: OwnedApp) -> list[PictureView]:
     """The finished pictures of a job, while it runs as well."""
-    return _pictures(app, app.executor.row(id))
+    return pictures_of(app, app.executor.row(id))
 
 
 @router.get(
@@ -298,7 +298,8 @@ def _progress(p: Progress) -> ProgressView:
     )  # fmt: skip
 
 
-def _pictures(app: App, row: JobRow) -> list[PictureView]:
+def pictures_of(app: App, row: JobRow) -> list[PictureView]:
+    """The finished pictures of a job, also while it runs."""
     names = [name for name in PictureView.model_fields if name != "url"]
     if row.result is not None:
         found = [{name: p.get(name) for name in names} for p in row.result.get("pictures", ())]

@@ -9,6 +9,7 @@ import gradio as gr
 
 from atelier.app import App
 from atelier.web.canvas import place_canvas
+from atelier.web.desk import has_desk
 from atelier.web.forms import Form
 from atelier.web.markup import markup
 from atelier.web.panel import Panel, generate_box, results, tool, wires
@@ -29,7 +30,7 @@ _DATASET = (
 
 
 def build(app: App, form: Form) -> Panel:
-    panel = Panel(form)
+    panel = Panel(form, desk=has_desk(app.arguments))
     with gr.Row(elem_id="extras_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="extras_settings", elem_classes=["settings-column"], min_width=300):
             _sources(form)

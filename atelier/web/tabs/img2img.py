@@ -7,6 +7,7 @@ import gradio as gr
 from atelier.app import App
 from atelier.web import controls
 from atelier.web.canvas import place_canvas
+from atelier.web.desk import has_desk
 from atelier.web.finishing import step_accordions
 from atelier.web.forms import Form
 from atelier.web.guiding import guidance_accordion
@@ -34,7 +35,7 @@ _DESCRIBERS = (
 
 
 def build(app: App, form: Form) -> Panel:
-    panel = Panel(form)
+    panel = Panel(form, desk=has_desk(app.arguments))
     toprow(panel, _DESCRIBERS)
     with gr.Row(elem_id="img2img_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="img2img_settings", elem_classes=["settings-column"], min_width=300):

@@ -6,6 +6,7 @@ import gradio as gr
 
 from atelier.app import App
 from atelier.web import controls
+from atelier.web.desk import has_desk
 from atelier.web.finishing import step_accordions
 from atelier.web.forms import Form
 from atelier.web.guiding import guidance_accordion
@@ -13,7 +14,7 @@ from atelier.web.panel import Panel, overrides, results, toprow, wires
 
 
 def build(app: App, form: Form) -> Panel:
-    panel = Panel(form)
+    panel = Panel(form, desk=has_desk(app.arguments))
     toprow(panel)
     with gr.Row(elem_id="txt2img_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="txt2img_settings", elem_classes=["settings-column"], min_width=300):
