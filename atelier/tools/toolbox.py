@@ -45,7 +45,7 @@ class Toolbox:
         self.bench = bench
         self.faces = Faces(self.paths, bench)
         self.captioner = Captioner(self.paths, bench)
-        self.tagger = Tagger(self.paths)
+        self.tagger = Tagger(self.paths, bench)
         self.background = Background(self.paths)
 
     @property

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from transformers import BlipConfig, BlipForConditionalGeneration, CLIPConfig, CLIPModel
 
-from atelier.base.errors import BadModelFile, ModelMissing, NotFound
+from atelier.base.errors import BadModelFile, ForbiddenPickle, ModelMissing, NotFound
 from atelier.base.paths import Paths
 from atelier.device.residency import Residency
 from atelier.tools import background, tags
 from atelier.tools.background import foreground
 from atelier.tools.caption import CaptionRules, blip_names, open_blip
+from atelier.tools.deep_danbooru import DeepDanbooru
 from atelier.tools.tags import TagRules, prepared, read_list, written
 from atelier.tools.toolbox import DescribeRules, Toolbox
 from atelier.tools.watch import Watch
@@ -60,7 +61,7 @@ def tiny_blip(folder: Path) -> BlipForConditionalGeneration:
 
 
 @pytest.mark.parametrize(("model", "file"), [
-    ("clip", "model_base_caption_capfilt_large.pth"), ("blip", "BLIP"), ("deepdanbooru", "selected_tags.csv"),
+    ("clip", "model_base_caption_capfilt_large.pth"), ("blip", "BLIP"), ("deepdanbooru", "model-resnet_custom_v3.pt"),
 ])  # fmt: skip
 def test_a_missing_model_is_named_with_its_place(toolbox, tmp_path, model, file):
     with pytest.raises(ModelMissing) as missing:
@@ -168,6 +169,44 @@ def test_the_tagger_sees_blue_first_on_white(tmp_path):
     assert written([("a", 0.6), ("", 0.9)], TagRules()) == "a"
     (tmp_path / "l.csv").write_text("tag_id,name,category\n0,safe,9\n1,b,4\n")
     assert read_list(tmp_path / "l.csv") == ["", "b"]
+
+
+def tiny_danbooru(path: Path, names: list[str]) -> DeepDanbooru:
+    torch.manual_seed(2)
+    network = DeepDanbooru(2, tuple(names)).eval()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"tags": names, **network.half().state_dict()}, path)
+    return network.float()
+
+
+def test_deep_danbooru_in_its_own_file(toolbox, tmp_path):
+    names = ["1girl", "rating:safe", "long_hair"]
+    path = tmp_path / "models" / "torch_deepdanbooru" / "model-resnet_custom_v3.pt"
+    network = tiny_danbooru(path, names)
+    ask = lambda: toolbox.describe(PICTURE, "deepdanbooru", DescribeRules(tags=TagRules(0, ranks=True)), Watch())  # noqa: E731
+    with pytest.raises(ForbiddenPickle):
+        ask()
+    toolbox.allow_pickle = True
+    # The picture is twice as wide as high: it is fitted in, and its edges are stretched over the rest.
+    with torch.no_grad():
+        scores = network(torch.tensor([1.0, 0, 0])[None, :, None, None].expand(1, 3, 512, 512))[0].tolist()
+    assert ask() == f"(1girl:{scores[0]:.3f}), (long hair:{scores[2]:.3f})"
+    torch.save({"tags": names[:2], **network.state_dict()}, path)
+    with pytest.raises(BadModelFile, match="no DeepDanbooru"):
+        ask()
+
+
+def test_the_layers_of_deep_danbooru_have_the_numbers_of_the_published_file():
+    """179 layers; where the size is halved the first or last number of four is that of the layer beside the others."""
+    with torch.device("meta"):
+        state = DeepDanbooru(64, ("word",) * 9176).state_dict()
+    shapes = {name.split("_")[-1]: tuple(tensor.shape) for name, tensor in state.items()}
+    assert len([name for name in shapes if name.endswith("weight")]) == 179 and "178.bias" not in shapes
+    assert shapes["0.weight"] == (64, 3, 7, 7) and shapes["178.weight"] == (9176, 4096, 1, 1)
+    assert shapes["11.weight"] == (512, 256, 1, 1) and shapes["36.weight"] == (1024, 512, 1, 1)
+    assert shapes["98.weight"] == (256, 256, 3, 3) and shapes["100.weight"] == (1024, 1024, 1, 1)
+    assert shapes["158.weight"] == (2048, 1024, 1, 1) and shapes["168.weight"] == (4096, 2048, 1, 1)
+    assert sum(tensor.numel() for tensor in state.values()) == 160_956_544
 
 
 @pytest.mark.parametrize("side", [320, 1024])
