@@ -272,6 +272,7 @@ class Engine:
             attention=services.ladder.attention.chosen.kernel,
             model=self._title(),
             model_error=self.model_error,
+            family="" if services.library.current is None else services.library.current.family.name,
             native_size=self._native_size(),
             needs=() if services.library.current is None else services.library.current.needs,
             example_prompt=self._example_prompt(),
@@ -305,10 +306,16 @@ class Engine:
             return ()
         found = self.services.shelf.embeddings(model)
         usable = tuple(
-            EmbeddingInfo(e.name, e.vectors, e.width, e.step, e.checkpoint, e.checkpoint_name)
+            EmbeddingInfo(
+                e.name, e.vectors, e.width, e.step, e.checkpoint, e.checkpoint_name, filename=str(e.path), hash=e.short
+            )
             for e in found.loaded.values()
+        )  # fmt: skip
+        skipped = (
+            EmbeddingInfo(name, 0, 0, usable=False, filename=str(found.places[name]), reason=reason)
+            for name, reason in found.skipped.items()
         )
-        return (*usable, *(EmbeddingInfo(name, 0, 0, usable=False) for name in found.skipped))
+        return (*usable, *skipped)
 
     def _native_size(self) -> tuple[int, int]:
         model = self.services.library.current

@@ -38,6 +38,8 @@ window.atelier = window.atelier || {};
         pause: "M8 5v14M16 5v14",
         play: "M7 4l13 8-13 8z",
         sparkle: "M11 3l2 6 6 2-6 2-2 6-2-6-6-2 6-2zM19 16v5M16.5 18.5h5",
+        info: "M12 3.500a8.500 8.500 0 1 0 0 17 8.500 8.500 0 0 0 0-17M12 11v5.500M12 7.800h.01",
+        pencil: "M15 4.500l4.500 4.500L9 19.500H4.500V15zM12.500 7l4.500 4.500",
         open: "M10 5H5v14h14v-5M13 4h7v7M20 4l-9 9",
     };
     const SPACE = "http://www.w3.org/2000/svg";

@@ -89,6 +89,17 @@ window.atelier = window.atelier || {};
         follow: (id, handlers) => new Following(id, handlers),
         cancel: (id, mode) => atelier.api.post(`atelier/v1/jobs/${encodeURIComponent(id)}/cancel`, {mode}),
         list: (query) => atelier.api.get(`atelier/v1/jobs?${new URLSearchParams(query)}`),
+        // When the job has ended. Rejected with its failure.
+        ended: (id) => new Promise((resolve, reject) => new Following(id, {
+            heard(event) {
+                if (event.kind === "JobFailed") reject(event.error);
+                if (event.kind === "JobFinished") resolve();
+            },
+            seen(details) {
+                if (FINAL.includes(details.state)) (details.error ? reject(details.error) : resolve());
+            },
+            lost: reject,
+        })),
         isFinal: (state) => FINAL.includes(state),
     };
 })();

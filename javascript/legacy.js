@@ -1,4 +1,4 @@
-// A1111's functions that do something on the page: dialogs, cards, checkpoints, following a task.
+// A1111's functions that do something on the page: dialogs, checkpoints, following a task.
 
 var desiredCheckpointName = null;
 
@@ -22,21 +22,6 @@ function closePopup() {
 function popupId(id) {
     const content = document.getElementById(id);
     if (content) popup(content);
-}
-
-// A card was clicked: its text goes to the end of the prompt, or leaves it when it is there already.
-function cardClicked(tab, text, negative, allowNegative) {
-    const toggle = (area, added) => {
-        if (!area || !added) return;
-        const there = area.value.includes(added);
-        area.value = there ? area.value.replace(added, "").trim() : `${area.value} ${added}`.trim();
-        updateInput(area);
-    };
-    const first = atelier.prompts.area(tab, "prompt");
-    const second = atelier.prompts.area(tab, "neg_prompt");
-    const target = allowNegative && activePromptTextarea[tab] === second ? second : first;
-    toggle(target, text);
-    if (negative) toggle(second, negative);
 }
 
 // Follows a task of any kind as A1111's page does: `onProgress(answer)` for each answer, `atEnd()` once.

@@ -71,6 +71,7 @@ window.atelier = window.atelier || {};
             // Controls that only some kinds of models take are shown by style.css.
             document.body.dataset.needs = (told.needs || []).join(" ");
             for (const tab of Object.keys(atelier.panels)) if (document.getElementById(`tab_${tab}`)) atelier.prompts.count(tab);
+            document.dispatchEvent(new CustomEvent("atelier:filled"));
         },
 
         async rescan() {

@@ -10,7 +10,8 @@ PROGRAM = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Paths:
-    """`program` holds the code, `data` every file of the user. Extra model folders are read in place, never written.
+    """`program` holds the code, `data` every file of the user. Extra model folders are read in place, and
+    written only with the notes and previews that a user makes.
 
     The names of the folders are A1111's, so that an existing installation can be pointed at.
     """

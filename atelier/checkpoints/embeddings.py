@@ -61,11 +61,12 @@ class Embedding:
 
 @dataclass(frozen=True)
 class EmbeddingSet:
-    """`loaded` by name, for encoders of `widths`; `skipped` says why the others are not used."""
+    """`loaded` by name, for encoders of `widths`; `skipped` says why others are not used, `places` where they lie."""
 
     loaded: Mapping[str, Embedding] = field(default_factory=lambda: MappingProxyType({}))
     skipped: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     widths: tuple[int, ...] = ()
+    places: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """name -> [v, C], as `EncodeOptions.embeddings` wants it."""
@@ -98,15 +99,19 @@ class EmbeddingReader:
         reason."""
         loaded: dict[str, Embedding] = {}
         skipped: dict[str, str] = {}
+        places: dict[str, Path] = {}
         for file in files:
             found = self._one(file, allow_pickle)
             if isinstance(found, str):
                 skipped[file.stem] = found
+                places[file.stem] = file
             elif joined_rows(found.tensors, widths) is None:
                 skipped[found.name] = f"it has {found.width} numbers a vector, the model wants {sum(widths)}"
+                places[found.name] = file
             else:
                 loaded.setdefault(found.name, found)
-        return EmbeddingSet(MappingProxyType(loaded), MappingProxyType(skipped), tuple(widths))
+        named = MappingProxyType(places)
+        return EmbeddingSet(MappingProxyType(loaded), MappingProxyType(skipped), tuple(widths), named)
 
     def _one(self, path: Path, allow_pickle: bool) -> Embedding | str:
         try:

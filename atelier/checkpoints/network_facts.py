@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from atelier.base.notes import VERSIONS
+
 #: pictures that trainers put into the metadata; too large to be carried about
 PICTURES = ("ssmd_cover_images", "modelspec.thumbnail")
 #: how names of base models begin, in `ss_base_model_version` and in `modelspec.architecture`
-VERSIONS = (
+BASES = (
     ("sdxl", "sdxl"), ("stable-diffusion-xl", "sdxl"), ("sd_v1", "sd1"), ("stable-diffusion-v1", "sd1"),
     ("sd_v2", "sd2"), ("stable-diffusion-v2", "sd2"), ("sd3", "sd3"), ("stable-diffusion-3", "sd3"), ("flux", "flux"),
 )  # fmt: skip
-#: the user's own word in the notes
-TOLD = MappingProxyType({"SD1": "sd1", "SD2": "sd2", "SDXL": "sdxl", "SD3": "sd3", "Flux": "flux"})
 #: inputs of cross-attention keys
 WIDTHS = MappingProxyType({768: "sd1", 1024: "sd2", 2048: "sdxl"})
 _MARKS = (
@@ -49,11 +49,11 @@ def family_of(metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
     The user's notes count first, then what the trainer wrote, then names and shapes; a file with a trainer's
     metadata and nothing of all that is of SD1.
     """
-    told = TOLD.get(str(notes.get("sd version", "")))
+    told = VERSIONS.get(str(notes.get("sd version", "")))
     if told:
         return told
     version = str(metadata.get("ss_base_model_version") or metadata.get("modelspec.architecture") or "").lower()
-    known = next((family for start, family in VERSIONS if version.startswith(start)), None)
+    known = next((family for start, family in BASES if version.startswith(start)), None)
     if known:
         return known
     if version:

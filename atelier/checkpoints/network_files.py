@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from atelier.base.errors import BadModelFile, NotFound, SaveFailed
+from atelier.base.errors import BadModelFile, Conflict, NotFound, SaveFailed
 from atelier.base.files import CHUNK, HashCache, sha256_of
 from atelier.base.log import fields, logger
+from atelier.base.notes import notes_path, read_notes
 from atelier.base.paths import Paths
 from atelier.checkpoints.header import read_safetensors_header
 from atelier.checkpoints.network_facts import family_of, readable, trigger_words
@@ -127,8 +127,7 @@ class NetworkFiles:
         return list(found.values())
 
     def _lora(self, path: Path) -> NetworkFile:
-        notes = path.with_suffix(".json")
-        stamp = (*_stamp(path), *_stamp(notes))
+        stamp = (*_stamp(path), *_stamp(notes_path(path)))
         known = self._read.get(path)
         if known is None or known[0] != stamp:
             known = self._read[path] = (stamp, read_lora(path))
@@ -168,7 +167,7 @@ class NetworkFiles:
 
 def read_lora(path: Path) -> NetworkFile:
     """What the header and the notes beside a file tell. A damaged file is listed by its name alone."""
-    notes = _notes(path.with_suffix(".json"))
+    notes = _notes(path)
     metadata, shapes = EMPTY, {}
     if not is_pickle(path):
         try:
@@ -207,11 +206,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _notes(path: Path) -> Mapping[str, Any]:
     """A1111's notes of a user about a file."""
-    if not path.is_file():
-        return EMPTY
     try:
-        parsed = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        log.warning("notes of network unreadable %s", fields(file=str(path), error=str(error)))
+        return read_notes(path)
+    except Conflict as error:
+        log.warning("notes of network unreadable %s", fields(file=str(path), error=error.message))
         return EMPTY
-    return parsed if isinstance(parsed, dict) else EMPTY

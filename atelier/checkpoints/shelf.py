@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from atelier.base.errors import NotFound, SaveFailed
+from atelier.base.errors import Conflict, NotFound, SaveFailed
 from atelier.base.files import HashCache
 from atelier.base.log import fields, logger
+from atelier.base.notes import read_notes
 from atelier.base.paths import Paths
 from atelier.checkpoints.clip_statistics import is_statistics
 from atelier.checkpoints.embeddings import EXTENSIONS, EmbeddingReader, EmbeddingSet
@@ -264,16 +265,12 @@ class Shelf:
         config = config if config.is_file() else self._paths.model_config
         return CheckpointFile(name, path, known, config if path.is_file() else None)
 
-    def _user_metadata(self, checkpoint: CheckpointFile) -> dict:
-        path = checkpoint.path.with_suffix(".json")
-        if not path.is_file():
-            return {}
+    def _user_metadata(self, checkpoint: CheckpointFile) -> Mapping[str, Any]:
         try:
-            parsed = json.loads(path.read_text("utf-8-sig"))
-        except (OSError, ValueError) as error:
-            log.warning("notes of checkpoint unreadable %s", fields(file=str(path), error=str(error)))
+            return read_notes(checkpoint.path)
+        except Conflict as error:
+            log.warning("notes of checkpoint unreadable %s", fields(file=checkpoint.name, error=error.message))
             return {}
-        return parsed if isinstance(parsed, dict) else {}
 
 
 def _containing(files: tuple[CheckpointFile, ...], text: str) -> CheckpointFile | None:

@@ -73,6 +73,10 @@ class EmbeddingInfo:
     checkpoint: str = ""
     checkpoint_name: str = ""
     usable: bool = True
+    filename: str = ""
+    hash: str = ""
+    #: why it is not usable
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,9 @@ class ScriptInfo:
 class Capabilities:
     """What the engine reported last. `model` is the title of the loaded checkpoint, empty when none is.
 
-    `native_size` is the width and height in pixels that it was made for, (0, 0) while none is loaded;
-    `needs` names what it takes beside a text: "depth", "edit" or "vary" (a picture to be edited or varied), "mask".
-    `example_prompt` is a text that it draws well, where its configuration names one.
+    `family` is the loaded model's, `native_size` the width and height in pixels that it was made for, (0, 0) while none
+    is loaded; `needs` names what it takes beside a text: "depth", "edit" or "vary" (a picture to be edited or varied),
+    "mask". `example_prompt` is a text that it draws well, where its configuration names one.
     """
 
     device: str = ""
@@ -100,6 +104,7 @@ class Capabilities:
     attention: str = ""
     model: str = ""
     model_error: str = ""
+    family: str = ""
     native_size: tuple[int, int] = (0, 0)
     needs: tuple[str, ...] = ()
     example_prompt: str = ""

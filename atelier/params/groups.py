@@ -258,6 +258,23 @@ class ExtraNetworks:
     sd_hypernetwork: str = param("None", label="Add hypernetwork to prompt", choices="default_hypernetworks")
     extra_networks_default_multiplier: float = param(1.0, label="Default multiplier for extra networks", minimum=0,
                                                      maximum=2, step=0.01)
+    extra_networks_add_text_separator: str = param(" ", label="Separator before what a card adds to a prompt")
+    extra_networks_card_width: int = param(0, label="Width of cards, in pixels", minimum=0, maximum=1000, step=1,
+                                           help="0: as wide as suits the page.")
+    extra_networks_card_height: int = param(0, label="Height of cards, in pixels", minimum=0, maximum=1000, step=1,
+                                            help="0: as high as suits the width.")
+    extra_networks_card_text_scale: float = param(1.0, label="Scale of the text on cards", minimum=0.5, maximum=2,
+                                                  step=0.01)
+    extra_networks_card_show_desc: bool = param(True, label="Show descriptions on cards")
+    extra_networks_card_order_field: str = param("Path", label="Order of cards",
+                                                 choices=("Path", "Name", "Date Created", "Date Modified"))
+    extra_networks_card_order: str = param("Ascending", label="Direction of the order of cards",
+                                           choices=("Ascending", "Descending"))
+    ui_extra_networks_tab_reorder: str = param("", label="Order of the tabs with cards", restart=True,
+                                               help="Names with commas between: Lora, Checkpoints.")
+    lora_preferred_name: str = param("Alias from file", label="Name of a Lora that its card adds to a prompt",
+                                     choices=("Alias from file", "Filename"),
+                                     help="An alias that several files share is never used.")
     lora_add_hashes_to_infotext: bool = param(True, label="Add Lora hashes to infotext")
     lora_bundled_ti_to_infotext: bool = param(True, label="Add embeddings that come with a Lora to the hashes in "
                                                           "infotext")

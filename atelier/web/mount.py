@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response
 from atelier.app import App
 from atelier.base.errors import NotFound
 from atelier.base.version import VERSION
+from atelier.web.card_routes import add_card_routes
 from atelier.web.frontend import core_bundle
 from atelier.web.hooks import Assets
 from atelier.web.look import theme
@@ -27,8 +28,8 @@ SCRIPTS = (
     "doors.js", "tabs.js", "api.js", "icons.js", "job.js", "typed.js", "status.js", "accordion.js", "progress.js",
     "lightbox.js", "gallery.js", "canvas_layers.js", "canvas.js", "prompts.js", "emphasis.js",
     "combobox.js", "styles.js", "menu.js", "infotext.js", "hires.js", "panel.js", "parcels.js", "legacy.js",
-    "img2img.js", "files.js", "extras.js", "replay.js", "pnginfo.js", "merger.js", "queue.js", "pictures.js",
-    "settings.js", "extensions.js", "start.js",
+    "card_texts.js", "card_dialogs.js", "cards.js", "img2img.js", "files.js", "extras.js", "replay.js", "pnginfo.js",
+    "merger.js", "queue.js", "pictures.js", "settings.js", "extensions.js", "start.js",
 )  # fmt: skip
 #: after those of extensions
 LAST = "last.js"
@@ -113,6 +114,7 @@ def add_page_routes(server: FastAPI, app: App) -> None:
 
     add_routes(server, app)
     add_style_routes(server, app)
+    add_card_routes(server, app)
     bundle = core_bundle()
     if bundle is not None:
 

@@ -42,13 +42,9 @@ DEFAULTS = MappingProxyType({
     # extra networks
     "extra_networks_show_hidden_directories": True, "extra_networks_hidden_models": "When searched",
     "extra_networks_dir_button_function": False,
-    "extra_networks_card_width": 0, "extra_networks_card_height": 0, "extra_networks_card_text_scale": 1.0,
-    "extra_networks_card_show_desc": True, "extra_networks_card_description_is_html": False,
-    "extra_networks_card_order_field": "Path", "extra_networks_card_order": "Ascending",
+    "extra_networks_card_description_is_html": False,
     "extra_networks_tree_view_style": "Dirs", "extra_networks_tree_view_default_enabled": True,
-    "extra_networks_tree_view_default_width": 180, "extra_networks_add_text_separator": " ",
-    "ui_extra_networks_tab_reorder": "", "lora_functional": False,
-    "lora_preferred_name": "Alias from file",
+    "extra_networks_tree_view_default_width": 180, "lora_functional": False,
     "lora_show_all": False, "lora_hide_unknown_for_versions": [],
     "lora_not_found_warning_console": False, "lora_not_found_gradio_warning": False,
     # system

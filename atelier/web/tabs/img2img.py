@@ -14,6 +14,7 @@ from atelier.web.guiding import guidance_accordion
 from atelier.web.markup import markup
 from atelier.web.panel import Panel, overrides, press, results, toprow, wires
 from atelier.web.picture_batch import place_batch
+from atelier.web.tabs.networks import generation_tab
 
 #: (label, end of the tab's id, id of the canvas, its mode); the order is A1111's
 _MODES = (
@@ -37,7 +38,7 @@ _DESCRIBERS = (
 def build(app: App, form: Form) -> Panel:
     panel = Panel(form, desk=has_desk(app.arguments))
     toprow(panel, _DESCRIBERS)
-    with gr.Row(elem_id="img2img_columns", elem_classes=["columns"]):
+    with generation_tab(app, "img2img"), gr.Row(elem_id="img2img_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="img2img_settings", elem_classes=["settings-column"], min_width=300):
             _pictures()
             _by_model(form)

@@ -11,12 +11,13 @@ from atelier.web.finishing import step_accordions
 from atelier.web.forms import Form
 from atelier.web.guiding import guidance_accordion
 from atelier.web.panel import Panel, overrides, results, toprow, wires
+from atelier.web.tabs.networks import generation_tab
 
 
 def build(app: App, form: Form) -> Panel:
     panel = Panel(form, desk=has_desk(app.arguments))
     toprow(panel)
-    with gr.Row(elem_id="txt2img_columns", elem_classes=["columns"]):
+    with generation_tab(app, "txt2img"), gr.Row(elem_id="txt2img_columns", elem_classes=["columns"]):
         with gr.Column(elem_id="txt2img_settings", elem_classes=["settings-column"], min_width=300):
             controls.sampler_row(panel)
             controls.hires_accordion(panel)
