@@ -104,10 +104,13 @@ window.atelier = window.atelier || {};
                 const {tags} = await facts(this.page, this.card.file);
                 const found = Object.entries(tags);
                 if (!found.length) return;
-                const chips = found.map(([tag, count], at) => make("button.card-tag", {type: "button", hidden: at >= SHOWN_TAGS, onclick: () => this.toggleTag(tag)}, tag, make("span.quiet", {}, count)));
+                const chips = found.map(([tag, count], at) => make("button.card-tag", {type: "button", "data-tag": tag, hidden: at >= SHOWN_TAGS, onclick: () => this.toggleTag(tag)}, tag, make("span.quiet", {}, count)));
                 const rest = make("button.card-tag", {type: "button", onclick: () => { for (const chip of chips) chip.hidden = false; rest.remove(); }}, "more…");
                 this.tags.append(make("span.quiet", {}, "Tags of the training; a click puts one into the activation text"), make("div", {}, ...chips, chips.length > SHOWN_TAGS ? rest : null));
                 this.tags.hidden = false;
+                this.chips = chips;
+                this.fields.activation.addEventListener("input", () => this.markTags());
+                this.markTags();
             } catch (error) {
                 this.fail(error);
             }
@@ -118,6 +121,16 @@ window.atelier = window.atelier || {};
             const own = area.value.split(",").map((part) => part.trim()).filter(Boolean);
             area.value = (own.includes(tag) ? own.filter((part) => part !== tag) : [...own, tag]).join(", ");
             this.dirty = true;
+            this.markTags();
+        }
+
+        markTags() {
+            const own = this.fields.activation.value.split(",").map((part) => part.trim());
+            for (const chip of this.chips || []) {
+                const chosen = own.includes(chip.dataset.tag);
+                chip.classList.toggle("selected", chosen);
+                chip.setAttribute("aria-pressed", chosen);
+            }
         }
 
         showPreview() {
@@ -166,5 +179,14 @@ window.atelier = window.atelier || {};
         }
     }
 
-    atelier.cardDialogs = {metadata, edit: (tab, page, card) => new Editor(tab, page, card)};
+    // Shows a card as the server has it now, when a program has changed the files beside it.
+    async function refresh(page, {file}) {
+        try {
+            document.dispatchEvent(new CustomEvent("atelier:card", {detail: {page, card: (await facts(page, file)).card}}));
+        } catch (error) {
+            atelier.toast(error.message, error.remedy, "error");
+        }
+    }
+
+    atelier.cardDialogs = {metadata, refresh, edit: (tab, page, card) => new Editor(tab, page, card)};
 })();

@@ -47,6 +47,11 @@ window.atelier = window.atelier || {};
             this.append(make("div.list-head", {}, this.search, this.order, this.turn, this.again, this.count), this.folders, this.note, this.grid);
         }
 
+        named(name) {
+            const row = [...this.rows.values()].find(({card}) => card.name === name);
+            return row ? row.card : null;
+        }
+
         get shown() { return uiElementIsVisible(this); }
 
         // Loads when it is seen first, and again when what the server knows has changed.
@@ -107,7 +112,8 @@ window.atelier = window.atelier || {};
                 small("copy", "Copy the path", () => this.copy(card)), small("info", "What the file tells", () => atelier.cardDialogs.metadata(this.page, card)),
                 small("pencil", "Edit notes and preview", () => atelier.cardDialogs.edit(this.tab, this.page, card))));
             row.element.classList.toggle("unfit", Boolean(card.reason));
-            row.element.classList.toggle("broken", Boolean(card.problem));
+            row.element.classList.toggle("troubled", Boolean(card.problem));
+            row.element.classList.toggle("unnamed", !card.text && this.page !== "checkpoints");
             return row;
         }
 

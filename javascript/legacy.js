@@ -1,4 +1,4 @@
-// A1111's functions that do something on the page: dialogs, checkpoints, following a task.
+// A1111's functions that do something on the page: dialogs, cards, checkpoints, following a task.
 
 var desiredCheckpointName = null;
 
@@ -22,6 +22,35 @@ function closePopup() {
 function popupId(id) {
     const content = document.getElementById(id);
     if (content) popup(content);
+}
+
+// A1111's functions about cards, which are asked for by the name that a card shows.
+function cardNamed(tab, page, name) {
+    const element = document.querySelector(`atelier-cards[tab="${tab}"][page="${CSS.escape(page.replaceAll(" ", "_"))}"]`);
+    return element ? element.named(name) : null;
+}
+function extraNetworksRequestMetadata(event, page, name) {
+    const card = cardNamed("txt2img", page, name) || cardNamed("img2img", page, name);
+    if (event) event.stopPropagation();
+    if (card) atelier.cardDialogs.metadata(page.replaceAll(" ", "_"), card);
+}
+function extraNetworksEditUserMetadata(event, tab, page, name) {
+    const card = cardNamed(tab, page, name);
+    if (event) event.stopPropagation();
+    if (card) atelier.cardDialogs.edit(tab, page.replaceAll(" ", "_"), card);
+}
+function extraNetworksRefreshSingleCard(page, tab, name) {
+    const card = cardNamed(tab, page, name);
+    if (card) atelier.cardDialogs.refresh(page.replaceAll(" ", "_"), card);
+}
+function setupExtraNetworksForTab(tab) {
+    for (const element of document.querySelectorAll(`atelier-cards[tab="${tab}"]`)) element.look();
+}
+function extraNetworksTabSelected(tab) { setupExtraNetworksForTab(tab); }
+function toggleCss(key, css, enable) {
+    const old = document.getElementById(key);
+    if (old) old.remove();
+    if (enable) document.head.append(atelier.make("style", {id: key}, css));
 }
 
 // Follows a task of any kind as A1111's page does: `onProgress(answer)` for each answer, `atEnd()` once.

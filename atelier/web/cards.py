@@ -23,6 +23,8 @@ from atelier.web.previews import Folders, preview_of
 log = logger(__name__)
 
 PREFIX = "/atelier/v1/page/networks"
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+_PICKLED = 'A pickle file; Settings have to say "Load .ckpt and other pickle files" before it is read.'
 #: bytes of a text beside a file that are read as its description
 _LONGEST = 20_000
 #: a header longer than this is damage
@@ -80,6 +82,7 @@ class _Desk:
         self.multiplier = float(app.settings.get("extra_networks_default_multiplier"))
         self.by_alias = app.settings.get("lora_preferred_name") == "Alias from file"
         self.unwritable = ":>\n#" if app.settings.get("enable_prompt_comments") else ":>\n"
+        self.pickles = bool(app.settings.get("allow_pickle"))
         self.folders = Folders()
 
     def card(self, item: Item) -> Card:
@@ -98,8 +101,12 @@ class _Desk:
             family=family_title(family), version=version, activation=activation, trigger=item.trigger, weight=weight,
             size=stat.st_size if stat is not None and not item.path.is_dir() else 0, created=created,
             modified=stat.st_mtime if stat is not None else 0.0, hash=item.hash, preview=self._preview(item.path),
-            reason=item.unfit or unfit(family, self.known.family), problem=unnamed or problem, loaded=item.loaded,
+            reason=item.unfit or unfit(family, self.known.family) or self._pickled(item.path),
+            problem=unnamed or problem, loaded=item.loaded,
         )  # fmt: skip
+
+    def _pickled(self, path: Path) -> str:
+        return _PICKLED if not self.pickles and path.suffix.lower() in _PICKLES else ""
 
     def _notes(self, item: Item) -> tuple[Mapping[str, Any], str]:
         if self.folders.find(item.path.parent, f"{stem_of(item.path)}.json") is None:

@@ -108,7 +108,7 @@ def test_notes_are_edited_and_found_and_escape_ends_no_job(site: Site, visit, ow
     assert json.loads(path.with_suffix(".json").read_text("utf-8"))["description"] == "Tusche & <i>Feder</i>"
     assert path.with_name(f"{NAME}.preview.png").is_file()
     card(page, NAME, "img").wait_for()
-    until(page, "document.querySelector('#txt2img_lora_cards img.preview').naturalWidth")
+    assert card(page, NAME, "img").evaluate("(image) => image.decode().then(() => image.naturalWidth)")
     page.fill("#txt2img_lora_extra_search", "feder tusche")
     until(page, "document.querySelectorAll('#txt2img_lora_cards .card:not([hidden])').length === 1")
     assert card(page, NAME).is_visible()

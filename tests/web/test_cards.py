@@ -100,6 +100,9 @@ def test_every_page_has_its_own_text(desk, tmp_path):
     assert desk.one("textual_inversion") | {"text": "sad", "reason": "too wide"} == desk.one("textual inversion")
     desk.app.set_options({"extra_networks_default_multiplier": 0.5})
     assert desk.one("hypernetworks")["text"] == "<hypernet:face:0.5>"
+    assert desk.one("hypernetworks")["reason"].startswith("A pickle file")
+    desk.app.set_options({"allow_pickle": True})
+    assert desk.one("hypernetworks")["reason"] == ""
     card = desk.one("checkpoints")
     assert card["title"] == "sub/a.safetensors [0123456789]" and card["loaded"] and card["hash"] == "0123456789"
     assert card["size"] == 0 and card["text"] == ""
