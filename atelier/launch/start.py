@@ -21,6 +21,9 @@ from atelier.launch.probe import Probe
 from atelier.launch.process import Runner
 from atelier.launch.steps import Setup
 
+#: processes of the tests; each may hold 2 GB
+MOST_WORKERS = 4
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Does what the command line says and returns the exit status; serving and tests replace this process."""
@@ -72,6 +75,8 @@ def _main(words: list[str], console: Console, environ: dict[str, str]) -> int:
     variables = {**environ, **environment.state.result("torch").get("environment", {})}
     if args.command == "test":
         command = _with_browser(command, console, environ, variables)
+        # Several processes share the cores; small tensors are quicker on one thread anyway.
+        variables.setdefault("OMP_NUM_THREADS", "1")
     if environment.option("offline"):
         variables["HF_HUB_OFFLINE"] = "1"
     return replace_process(command, variables, folder)
@@ -87,7 +92,9 @@ def handover(
             f"There is no environment in {environment.folder}.", remedy="Run: python launch.py prepare", step="venv"
         )
     if command == "test":
-        return [python, "-m", "pytest", "-q", *rest], PROGRAM
+        workers = str(min(os.cpu_count() or 1, MOST_WORKERS))
+        # A file's tests stay together, since they share what is costly to make.
+        return [python, "-m", "pytest", "-q", "-n", workers, "--dist", "loadfile", *rest], PROGRAM
     if command == "bench":
         return [python, "-m", "bench", *rest], PROGRAM
     program = PROGRAM / "webui.py"

@@ -17,13 +17,15 @@ def run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin", **environ})
 
 
-def test_commands_become_command_lines(tmp_path: Path) -> None:
+def test_commands_become_command_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = setup_in(tmp_path).environment
     make_venv(tmp_path / "venv")
     python = str(environment.python)
-    assert start.handover("test", environment, ["test"], ["-k", "x"]) == (
-        [python, "-m", "pytest", "-q", "-k", "x"], PROGRAM,
-    )  # fmt: skip
+    for cores, workers in ((2, "2"), (64, "4"), (None, "1")):
+        monkeypatch.setattr(start.os, "cpu_count", lambda cores=cores: cores)
+        assert start.handover("test", environment, ["test"], ["-k", "x"]) == (
+            [python, "-m", "pytest", "-q", "-n", workers, "--dist", "loadfile", "-k", "x"], PROGRAM,
+        )  # fmt: skip
     assert start.handover("bench", environment, ["bench"], ["--quick"]) == ([python, "-m", "bench", "--quick"], PROGRAM)
 
 
