@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from atelier.prompts.tags import NetworkTag, extract_tags
+from modules._host.card_pages import register
 
 
 class ExtraNetworkParams:
@@ -64,9 +65,14 @@ class NetworkRegistry:
         self._call = call
         self.registry: dict[str, ExtraNetwork] = {}
         self.aliases: dict[str, ExtraNetwork] = {}
+        #: pages of cards
+        self.pages: list[Any] = []
 
     def register(self, network: ExtraNetwork) -> None:
         self.registry[network.name] = network
+
+    def register_page(self, page: Any) -> None:
+        register(self.pages, page)
 
     def register_alias(self, network: ExtraNetwork, alias: str) -> None:
         self.aliases[alias] = network
