@@ -65,7 +65,8 @@ class Cards(BaseModel):
 def cards_of(app: App, page: NetworkPage, known: Capabilities) -> Cards:
     """Every card of a page. A file that is gone or damaged costs nothing but its own facts."""
     desk = _Desk(app, page, known)
-    return Cards(cards=[desk.card(item) for item in page.items(known)], family=known.family, model=known.model)
+    cards = [desk.card(item) for item in page.items(known) if _is_text(item.path)]
+    return Cards(cards=cards, family=known.family, model=known.model)
 
 
 def card_of(app: App, page: NetworkPage, known: Capabilities, item: Item) -> Card:
@@ -162,6 +163,16 @@ class _Desk:
             return ""
         query = urlencode({"file": str(path), "changed": stat.st_mtime_ns // 1_000_000})
         return f"{PREFIX[1:]}/{self.page.name}/preview?{query}"
+
+
+def _is_text(path: Path) -> bool:
+    """A name whose bytes are no text cannot be sent, nor be written in a prompt."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        log.warning("file has no card, its name is not UTF-8: %s", fields(file=ascii(str(path))))
+        return False
+    return True
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -147,6 +147,12 @@ def test_odd_names_and_damaged_neighbours_break_nothing(desk):
     assert refused.status_code == 409 and garbled.with_suffix(".json").read_bytes() == b"\xff\xfe{not json"
 
 
+def test_a_name_that_is_no_text_costs_no_other_card(desk):
+    odd = NetworkInfo("a\udcff", "/x/a\udcff.safetensors")
+    desk.known = Capabilities(loras=(odd, NetworkInfo("b", "/x/b.safetensors")))
+    assert desk.one()["name"] == "b"
+
+
 def test_previews_are_small_kept_and_follow_their_picture(desk):
     (file,) = desk.loras("ink.safetensors")
     assert desk.one()["preview"] == ""
