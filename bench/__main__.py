@@ -38,7 +38,6 @@ from bench.variants import measure_variants
 STARTER = PROGRAM / "models" / "Stable-diffusion" / "atelier-starter.safetensors"
 #: pictures of the starter's own size, and small ones of a full-size model, so that a run ends in minutes
 SMALL, FULL = Scene(side=256, steps=20), Scene(side=256, steps=4)
-LARGE = Scene(side=256, steps=2)
 #: the size at which a full-size model's steps are told; two, since between them is the preview of the first
 USUAL = Scene(side=512, steps=2)
 #: pixels: a picture that is decoded in tiles, the same for a quick look, and one that is also decoded as a whole
@@ -137,7 +136,7 @@ def sdxl(bench: Bench) -> Iterator[Figure]:
     yield from measure_loading(bench.large_xl(), "float16", bench.rounds or 1, "loading.sdxl")
     studio = Studio(bench.work / "data-xl", bench.large_xl(), "half")
     try:
-        yield from measure_pipeline(studio, LARGE, Effort(bench.rounds or 3, bench.rounds or 5), "diffusers.sdxl")
+        yield from measure_pipeline(studio, FULL, Effort(bench.rounds or 3, bench.rounds or 5), "diffusers.sdxl")
     finally:
         studio.close()
 
