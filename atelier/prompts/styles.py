@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from atelier.base.errors import BadRequest, Conflict, NotFound, SaveFailed
 from atelier.base.files import write_text
@@ -26,11 +27,16 @@ _DIVIDER = re.compile(r"-{3,}\s.*\s-{3,}", re.DOTALL)
 
 @dataclass(frozen=True)
 class Style:
-    """`prompt` and `negative_prompt` may hold `{prompt}`, the place of the user's own text."""
+    """`prompt` and `negative_prompt` may hold `{prompt}`, the place of the user's own text.
+
+    `rest` is what else its row holds, as (column, cell): columns of other programs, and under "" the cells beyond the
+    last column. It is kept when saving.
+    """
 
     name: str
     prompt: str = ""
     negative_prompt: str = ""
+    rest: tuple[tuple[str, str], ...] = ()
 
     @property
     def hidden(self) -> bool:
@@ -161,7 +167,8 @@ class StyleBook:
             if path is not None:
                 place = next(i for i, row in enumerate(self._rows[path]) if row.name == style.name)
                 rows = self._rows[path]
-                self._rows = {**self._rows, path: (*rows[:place], style, *rows[place + 1 :])}
+                changed = replace(style, rest=style.rest or rows[place].rest)
+                self._rows = {**self._rows, path: (*rows[:place], changed, *rows[place + 1 :])}
                 return
             if not self.files:
                 raise Conflict("There is no styles file.", remedy="Name one with --styles-file.")
@@ -252,21 +259,30 @@ def _read(path: Path, problems: dict[Path, str]) -> tuple[Style, ...]:
 def _rows_of(text: str) -> tuple[Style, ...]:
     if not text.strip():
         return ()
-    rows = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
     if "name" not in (rows.fieldnames or ()):
         # Parted by semicolons, for instance. Saved as if it were empty, it would be lost.
         raise csv.Error("its first line has no column called name")
-    return tuple(
-        # Files from before there were negative prompts name their only text column "text".
-        Style(row["name"], row.get("prompt", row.get("text", "")), row.get("negative_prompt", ""))
-        for row in rows
-    )
+    return tuple(map(_style_of, rows))
+
+
+def _style_of(row: dict[str, Any]) -> Style:
+    beyond = row.pop("", ())
+    name, negative = row.pop("name"), row.pop("negative_prompt", "")
+    # Files from before there were negative prompts name their only text column "text".
+    prompt = row.pop("prompt") if "prompt" in row else row.pop("text", "")
+    cells = (beyond,) if isinstance(beyond, str) else beyond
+    return Style(name, prompt, negative, (*row.items(), *(("", cell) for cell in cells)))
 
 
 def _csv_of(rows: Sequence[Style]) -> str:
     """With a byte order mark, so that spreadsheet programs read it as UTF-8."""
+    others = dict.fromkeys(column for row in rows for column, _ in row.rest if column)
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
-    writer.writerows((row.name, row.prompt, row.negative_prompt) for row in rows)
+    writer.writerow((*COLUMNS, *others))
+    for row in rows:
+        cells, beyond = dict(row.rest), [cell for column, cell in row.rest if not column]
+        more = (cells.get(column, "") for column in others)
+        writer.writerow((row.name, row.prompt, row.negative_prompt, *more, *beyond))
     return "\ufeff" + buffer.getvalue()

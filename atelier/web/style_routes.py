@@ -71,6 +71,9 @@ def add_style_routes(server: FastAPI, app: App) -> None:
 
 def texts(app: App) -> StyleTexts:
     return StyleTexts(
-        styles=[StyleText.model_construct(**vars(style)) for style in app.styles],
+        styles=[
+            StyleText.model_construct(name=s.name, prompt=s.prompt, negative_prompt=s.negative_prompt)
+            for s in app.styles
+        ],
         problems=[f"{path}: {reason}" for path, reason in app.styles.problems.items()],
     )

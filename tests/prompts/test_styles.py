@@ -151,3 +151,18 @@ def test_whatever_is_taken_comes_back_as_it_was(name: str, prompt: str, negative
             return
         book.save()
         assert tuple(StyleBook(book.files)) == (style,)
+
+
+def test_columns_of_other_programs_and_cells_beyond_the_last_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "styles.csv"
+    path.write_text("description,name,prompt,negative_prompt\nwet,rain,in rain,sun\n,snow,in snow,sun, heat\n", "utf-8")
+    book = StyleBook([path])
+    with book.changing():
+        book.put(Style("rain", "in heavy rain"))
+        book.put(Style("fog", "in fog"))
+    assert path.read_text("utf-8-sig").splitlines() == [
+        "name,prompt,negative_prompt,description", "rain,in heavy rain,,wet", "snow,in snow,sun,, heat", "fog,in fog,,",
+    ]  # fmt: skip
+    again = StyleBook([path])
+    assert again.names() == ("rain", "snow", "fog")
+    assert again.find("snow") == Style("snow", "in snow", "sun", (("description", ""), ("", " heat")))
