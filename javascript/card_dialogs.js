@@ -16,8 +16,6 @@ window.atelier = window.atelier || {};
         const close = make("button.tool", {type: "button", title: "Close", "aria-label": "Close", onclick: () => dialog.dispatchEvent(new Event("cancel", {cancelable: true})) && dialog.close()}, atelier.icon("close"));
         const dialog = make(`dialog.card-dialog.${name}`, {
             "aria-label": title, onclose: () => dialog.remove(),
-            // Escape and Ctrl+Enter belong to the dialog, not to the job behind it.
-            onkeydown: (event) => event.stopPropagation(),
         }, make("header", {}, make("h2", {}, title), close), ...parts);
         document.body.append(dialog);
         dialog.showModal();

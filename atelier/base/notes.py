@@ -13,6 +13,8 @@ from atelier.base.files import write_text
 
 #: the user's word for a family of models, under "sd version"
 VERSIONS = MappingProxyType({"SD1": "sd1", "SD2": "sd2", "SDXL": "sdxl", "SD3": "sd3", "Flux": "flux"})
+#: aliases that name no file: too many trainers left them as they found them
+FORBIDDEN = ("none", "addams")
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 

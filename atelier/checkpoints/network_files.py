@@ -14,7 +14,7 @@ from typing import Any
 from atelier.base.errors import BadModelFile, Conflict, NotFound, SaveFailed
 from atelier.base.files import CHUNK, HashCache, sha256_of
 from atelier.base.log import fields, logger
-from atelier.base.notes import notes_path, read_notes
+from atelier.base.notes import FORBIDDEN, notes_path, read_notes
 from atelier.base.paths import Paths
 from atelier.checkpoints.header import read_safetensors_header
 from atelier.checkpoints.network_facts import family_of, readable, trigger_words
@@ -25,8 +25,6 @@ log = logger(__name__)
 
 LORAS = (".safetensors", ".pt", ".ckpt", ".bin")
 HYPERNETWORKS = (".pt", ".ckpt")
-#: aliases that too many trainers left as they found them
-FORBIDDEN = ("none", "addams")
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 

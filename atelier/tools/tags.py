@@ -86,8 +86,8 @@ class Tagger:
         found = list(self._files())
         own = [path for path in found if path.suffix == ".pt"]
         others = [path for path in found if path.suffix != ".pt"]
-        for path in (*own, *others) if self._bench.allow_pickle else (*others, *own):
-            return path
+        if found:
+            return next(iter((*own, *others) if self._bench.allow_pickle else (*others, *own)))
         folder = self._paths.models / FOLDERS[0]
         raise ModelMissing(
             "Tags need a model file that is not there.",

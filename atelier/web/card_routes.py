@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
@@ -122,7 +123,7 @@ def facts_of(app: App, page: NetworkPage, known: Capabilities, file: str) -> Car
     return CardFacts(card=card_of(app, page, known, item), metadata=metadata, tags=tags_of(metadata))
 
 
-def picture_answer(thumbnails: Thumbnails, path: Any) -> Response:
+def picture_answer(thumbnails: Thumbnails, path: Path) -> Response:
     """Raises `NotFound`, and `BadImage` for a preview that is no picture."""
     found = preview_of(path, Folders())
     if found is None:

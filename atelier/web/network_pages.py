@@ -10,11 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from atelier.base.errors import NotFound
-from atelier.base.notes import stem_of
+from atelier.base.notes import FORBIDDEN, stem_of
 from atelier.params.capabilities import Capabilities
 
-#: aliases that name no file, since too many trainers left them as they found them
-_FORBIDDEN = ("none", "addams")
 _FAMILIES = MappingProxyType({"sd1": "SD 1", "sd2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"})
 
 
@@ -127,7 +125,7 @@ def _spelled(items: Sequence[Item]) -> tuple[Item, ...]:
 
     def written(item: Item) -> tuple[str, ...]:
         own = _shortest(item, same[item.name])
-        alone = aliases[item.alias] == 1 and item.alias not in same and item.alias.lower() not in _FORBIDDEN
+        alone = aliases[item.alias] == 1 and item.alias not in same and item.alias.lower() not in FORBIDDEN
         return (own, item.alias) if item.alias and alone else (own,)
 
     return tuple(replace(item, written=written(item)) for item in items)

@@ -1,4 +1,4 @@
-"""Routes that only the page uses: counting tokens, reading parameters of a picture, browsing saved ones, extensions."""
+"""Routes that only the page uses: counting tokens, parameters of a picture, saved ones and their folder, extensions."""
 
 from __future__ import annotations
 
